@@ -1,0 +1,1 @@
+"""Leg API between media workers and control: JSON-RPC 2.0 over WebSocket."""

@@ -1,0 +1,1 @@
+"""Calls: legs, routing, trunks, registrations, webhooks."""

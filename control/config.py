@@ -1,0 +1,296 @@
+"""Settings: one file ``sidecall.toml`` for every process, overridden by ``SIDECALL_SECTION__KEY``.
+
+``sidecall.example.toml`` documents every key for people; the models below are the truth. Unknown keys are errors.
+"""
+
+import ipaddress
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from control.errors import ConfigError
+
+
+def is_loopback(address: str) -> bool:
+    """Whether `address` is a loopback address or ``localhost``."""
+    if address == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+def _pattern(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(f"is not a regular expression: {error}") from error
+    return value
+
+
+def _network(value: str) -> str:
+    ipaddress.ip_network(value, strict=False)
+    return value
+
+
+def _name(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,32}", value):
+        raise ValueError("takes 1 to 32 letters, digits, '-' or '_'")
+    return value
+
+
+Pattern = Annotated[str, AfterValidator(_pattern)]
+Network = Annotated[str, AfterValidator(_network)]
+Name = Annotated[str, AfterValidator(_name)]
+
+
+class Section(BaseModel):
+    """Base of all sections: unknown keys are errors, values never change after start."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Api(Section):
+    """Where bots connect (WebSocket and REST)."""
+
+    address: str = "127.0.0.1"
+    port: Port = 8080
+    tokens: tuple[str, ...] = ()
+    """Bearer tokens; without one the API binds loopback only."""
+    ping: Annotated[int, Field(ge=0)] = 20
+    """Seconds between WebSocket pings; 0 sends none."""
+
+    @model_validator(mode="after")
+    def _loopback_without_token(self) -> Self:
+        if not self.tokens and not is_loopback(self.address):
+            raise ValueError(f"address {self.address} is not loopback: set api.tokens, or bind 127.0.0.1")
+        return self
+
+
+class Sip(Section):
+    """Kamailio's listening sockets."""
+
+    address: str = "auto"
+    """``auto``: loopback and the address of the default route; or one IPv4 address."""
+    advertise: str | None = None
+    """Public address when this host is behind 1:1 NAT."""
+    port: Port = 5060
+    user_agent: str = "Sidecall"
+
+
+class Kamailio(Section):
+    """The kamailio process and our channels to it."""
+
+    program: str = "kamailio"
+    evapi_port: Port = 8448
+    children: Annotated[int, Field(ge=1, le=64)] = 2
+    shared_memory: Annotated[int, Field(ge=32)] = 256
+    """MB; a finished transaction holds about 14 kB for 32 s: 1 MB for each call per second, and the base."""
+    flood_limit: Annotated[int, Field(ge=0)] = 300
+    """Requests that one source may send in 2 s before it is ignored for 60 s; 0 = no limit."""
+
+
+class Rtpengine(Section):
+    """The rtpengine process and our channel to it."""
+
+    program: str = "rtpengine"
+    ng_port: Port = 22222
+    port_min: Port = 20000
+    port_max: Port = 29999
+    max_sessions: Annotated[int, Field(ge=1)] = 2000
+
+    @model_validator(mode="after")
+    def _range(self) -> Self:
+        if self.port_max - self.port_min < 3:
+            raise ValueError("port_max must be above port_min by at least 3")
+        return self
+
+
+class Control(Section):
+    """The control process."""
+
+    name: Name = "a"
+    """Written into our SIP tags, so that in-dialog requests find their owner."""
+    slot: Annotated[int, Field(ge=0, le=1)] = 0
+    """Which of Kamailio's two control slots this process takes."""
+    port: Port = 8090
+    """Leg API, /healthz, /readyz, /metrics; loopback."""
+
+
+class Media(Section):
+    """The media workers."""
+
+    workers: Annotated[int, Field(ge=1, le=64)] = 1
+    rtp_port: Annotated[int, Field(ge=1024, le=32767)] = 19000
+    """Port of worker 0; worker n takes rtp_port + n. Below the ephemeral range."""
+    slots: Annotated[int, Field(ge=1, le=10000)] = 1000
+    """Calls that one worker takes at most."""
+    sounds: Path = Path("sounds")
+    """Folder that local files of ``play`` are taken from; nothing outside it is read."""
+    allow_private_urls: bool = False
+    """Whether ``play`` and webhooks may fetch from private and loopback addresses."""
+    max_file_bytes: Annotated[int, Field(ge=1)] = 20_000_000
+
+
+class Speech(Section):
+    """Speech synthesis."""
+
+    tts: Literal["espeak"] = "espeak"
+    speaker: str = "en-us"
+    processes: Annotated[int, Field(ge=1, le=16)] = 1
+
+
+class Calls(Section):
+    """How calls are handled."""
+
+    answer_timeout: Annotated[float, Field(gt=0, le=600)] = 50.0
+    """Seconds that an incoming call waits for a bot's ``accept`` before it is refused with 480."""
+    ring_timeout: Annotated[float, Field(gt=0, le=600)] = 120.0
+    """Seconds that an outgoing call rings before it is cancelled (reported as 408)."""
+    allow: tuple[Pattern, ...] = ()
+    """Patterns of SIP URIs that bots may dial directly, without a trunk; none by default."""
+    codecs: tuple[Literal["pcmu", "pcma"], ...] = ("pcmu", "pcma")
+    """Codecs of the bot leg, best first."""
+
+
+class Trunk(Section):
+    """A carrier or PBX: who may send us calls, and where calls go out."""
+
+    name: Name
+    addresses: tuple[Network, ...] = ()
+    """Networks whose INVITEs belong to this trunk."""
+    gateway: str | None = None
+    """``sip:host[:port][;transport=tcp]`` that outgoing calls are sent to."""
+    username: str | None = None
+    password: str | None = Field(default=None, repr=False)
+    realm: str | None = None
+    caller: str | None = None
+    """From URI of outgoing calls when the bot gives none."""
+    callees: tuple[Pattern, ...] = ()
+    """Patterns of callees (full URI or bare number) that go out here; first trunk that matches wins."""
+
+
+class Registration(Section):
+    """An account that we register at a PBX or carrier."""
+
+    name: Name
+    registrar: str
+    """``sip:host[:port][;transport=tcp]``."""
+    username: str
+    password: str = Field(repr=False)
+    domain: str | None = None
+    """Domain of the address of record; the registrar's host when absent."""
+    realm: str | None = None
+    expires: Annotated[int, Field(ge=30, le=86400)] = 600
+    retry: Annotated[float, Field(ge=0.1, le=3600)] = 30.0
+    """Seconds until the next try after a failure; doubles up to 10 minutes."""
+
+
+class Route(Section):
+    """Which bot takes which incoming call; the first route that matches wins."""
+
+    trunk: Name | None = None
+    """Name of the trunk or registration the call came by."""
+    caller: Pattern | None = None
+    callee: Pattern | None = None
+    """Matched (search) on the user part and on the whole URI."""
+    pool: Name | None = None
+    """Waiting bots: sockets opened with ``/call/sip?route=POOL``."""
+    webhook: str | None = None
+    """URL that gets a POST per call; the bot then connects with the dialogId."""
+    secret: str | None = Field(default=None, repr=False)
+    """Signs the webhook (Standard Webhooks)."""
+
+    @model_validator(mode="after")
+    def _one_target(self) -> Self:
+        if (self.pool is None) == (self.webhook is None):
+            raise ValueError("set exactly one of pool and webhook")
+        return self
+
+
+class Up(Section):
+    """What ``sidecall up`` starts beside the servers."""
+
+    bot: str | None = "examples/greeter.py"
+    """Python script of the example bot, relative to the project; an empty string or --no-bot starts none."""
+
+
+class Settings(Section):
+    """The whole of sidecall.toml."""
+
+    run_dir: Path = Path("run")
+    """Folder of rendered configuration and sockets."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    api: Api = Api()
+    sip: Sip = Sip()
+    kamailio: Kamailio = Kamailio()
+    rtpengine: Rtpengine = Rtpengine()
+    control: Control = Control()
+    media: Media = Media()
+    speech: Speech = Speech()
+    calls: Calls = Calls()
+    trunks: tuple[Trunk, ...] = ()
+    registrations: tuple[Registration, ...] = ()
+    routes: tuple[Route, ...] = (Route(callee="^bot$", pool="default"),)
+    up: Up = Up()
+
+    @property
+    def rpc_socket(self) -> Path:
+        """Unix datagram socket of Kamailio's JSON-RPC."""
+        return (self.run_dir / "kamailio.rpc").absolute()
+
+
+def load(path: Path | None, environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read settings from `path` (None: defaults) and the environment.
+
+    Raises ConfigError, naming file and key.
+    """
+    data: dict[str, Any] = {}
+    if path is not None:
+        try:
+            data = tomllib.loads(path.read_text("utf-8"))
+        except OSError as error:
+            raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path}: is not TOML: {error}") from error
+    _overlay(data, environ)
+    try:
+        return Settings.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, path)) from None
+
+
+def _overlay(data: dict[str, Any], environ: Mapping[str, str]) -> None:
+    """Put SIDECALL_KEY and SIDECALL_SECTION__KEY into `data`; a value that is TOML is taken as TOML."""
+    for name, text in environ.items():
+        if not name.startswith("SIDECALL_") or name == "SIDECALL_CONFIG":
+            continue
+        *sections, key = name.removeprefix("SIDECALL_").lower().split("__")
+        table = data
+        for section in sections:
+            table = table.setdefault(section, {})
+            if not isinstance(table, dict):
+                raise ConfigError(f"{name}: {section} is a list or a value, it takes no key by environment")
+        try:
+            table[key] = tomllib.loads(f"v = {text}")["v"]
+        except tomllib.TOMLDecodeError:
+            table[key] = text
+
+
+def _explain(error: ValidationError, path: Path | None) -> str:
+    """One sentence for each fault; values are left out because they may be secrets."""
+    faults = []
+    for fault in error.errors(include_input=False, include_url=False):
+        where = ".".join(str(part) for part in fault["loc"]) or "the file"
+        what = "is not a key of this section" if fault["type"] == "extra_forbidden" else fault["msg"]
+        faults.append(f"{where}: {what.removeprefix('Value error, ')}")
+    return f"{path or 'configuration'}: " + "; ".join(faults)

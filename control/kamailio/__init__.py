@@ -1,0 +1,1 @@
+"""Channels to Kamailio: evapi events and JSON-RPC commands."""

@@ -1,0 +1,1 @@
+"""Client of the ng protocol of rtpengine."""

@@ -1,0 +1,1 @@
+"""Media processor: terminates plain RTP from rtpengine and talks to bots."""

@@ -1,0 +1,1 @@
+"""API for bots: WebSocket commands and events, REST."""

@@ -1,0 +1,1 @@
+"""The tick engine: every call of a worker, processed together every 20 ms."""

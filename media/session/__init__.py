@@ -1,0 +1,1 @@
+"""One bot connection and its call: one file per command family."""

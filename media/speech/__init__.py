@@ -1,0 +1,1 @@
+"""Speech synthesis and recognition, outside the media thread."""
