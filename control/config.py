@@ -1,6 +1,7 @@
 """Settings: one file ``sidecall.toml`` for every process, overridden by ``SIDECALL_SECTION__KEY``.
 
-``sidecall.example.toml`` documents every key for people; the models below are the truth. Unknown keys are errors.
+``sidecall.example.toml`` documents every key for people; the models below are the truth.
+Unknown keys are errors.
 """
 
 import ipaddress

@@ -1,7 +1,7 @@
 """What the SIP state machines ask for and report: the sum types between the sans-I/O core and its shell.
 
-Machines never touch a socket or a clock. They return effects: *commands* for Kamailio and timers, and *reports*
-for the call above. The shell carries out commands in order.
+Machines never touch a socket or a clock. They return effects: *commands* for Kamailio and timers,
+and *reports* for the call above. The shell carries out commands in order.
 """
 
 from dataclasses import dataclass
