@@ -105,6 +105,10 @@ class Rtpengine(Section):
 
     program: str = "rtpengine"
     ng_port: Port = 22222
+    cli_port: Port = 22224
+    """Loopback TCP port of ``rtpengine-ctl``."""
+    http_port: Port = 22225
+    """Loopback TCP port of ``/metrics`` (Prometheus)."""
     port_min: Port = 20000
     port_max: Port = 29999
     max_sessions: Annotated[int, Field(ge=1)] = 2000
@@ -155,6 +159,10 @@ class Calls(Section):
 
     answer_timeout: Annotated[float, Field(gt=0, le=600)] = 50.0
     """Seconds that an incoming call waits for a bot's ``accept`` before it is refused with 480."""
+    pool_wait: Annotated[float, Field(ge=0, le=60)] = 1.0
+    """Seconds that an incoming call waits for a bot to come to its pool before it is refused with 480."""
+    offer_timeout: Annotated[float, Field(gt=0, le=60)] = 5.0
+    """Seconds after which a call that a bot neither rings nor accepts is offered to another bot as well."""
     ring_timeout: Annotated[float, Field(gt=0, le=600)] = 120.0
     """Seconds that an outgoing call rings before it is cancelled (reported as 408)."""
     allow: tuple[Pattern, ...] = ()

@@ -16,6 +16,9 @@
     │   └── NgTimeoutError       rtpengine did not answer
     ├── KamailioError            Kamailio refused a command
     │   └── KamailioTimeoutError Kamailio did not answer
+    ├── ResolveError             a host name that has no IPv4 address
+    ├── UnreachableError         a SIP request cannot be sent
+    ├── WebhookError             a bot's server does not take a call
     ├── LegError                 control refused what a media worker asked of a leg
     ├── CommandError             a bot's command cannot be carried out
     └── MediaError               audio cannot be produced
@@ -87,6 +90,18 @@ class KamailioError(SidecallError):
 
 class KamailioTimeoutError(KamailioError):
     """Kamailio did not answer a command in time; whether it was carried out is unknown."""
+
+
+class ResolveError(SidecallError):
+    """A host name has no IPv4 address, or the name service does not answer."""
+
+
+class UnreachableError(SidecallError):
+    """A SIP request could not be handed to Kamailio; its machine goes on as after a timeout."""
+
+
+class WebhookError(SidecallError):
+    """No answer of a bot's HTTP server says that it takes the call."""
 
 
 class LegErrorCode(IntEnum):

@@ -137,6 +137,32 @@ class Ended:
     """SIP status that says how: 200 after BYE, 487 after CANCEL, 408 without ACK, ..."""
 
 
+class RegistrationState(Enum):
+    """Where a registration stands."""
+
+    UNREGISTERED = "unregistered"
+    """Not started."""
+    REGISTERING = "registering"
+    REGISTERED = "registered"
+    """Also while it is refreshed."""
+    FAILED = "failed"
+    """Refused or unanswered; tried again later."""
+    STOPPED = "stopped"
+    """Ended by us; the registrar was told."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrationChanged:
+    """A registration went over to another state."""
+
+    state: RegistrationState
+    code: int
+    """SIP status that caused it; 0 when none did."""
+    reason: str
+    expires: int = 0
+    """Seconds that the registrar granted; 0 unless registered."""
+
+
 Command = Reply | Send | CancelInvite | StartTimer | StopTimer
-Report = Ringing | Answered | Confirmed | Offered | Digit | Rejected | Ended
+Report = Ringing | Answered | Confirmed | Offered | Digit | Rejected | Ended | RegistrationChanged
 Effect = Command | Report

@@ -1,0 +1,247 @@
+"""Messages of the leg API: what a media worker may ask of control, and what control tells it.
+
+One WebSocket per worker at ``ws://CONTROL/legs``, JSON-RPC 2.0 both ways. A worker says `Hello` first. Requests have
+a result; notifications have none. A leg is one SIP call between us and one peer; it belongs to one *session*, the
+bot connection that handles it.
+
+======================  ========================================================================
+worker → control        result
+======================  ========================================================================
+``worker.hello``        `Welcome`: legs of this worker that still stand
+``pool.join``           `Done`: the session waits for an incoming call of that pool
+``pool.leave``          `Done`: the session takes no call any more
+``leg.claim``           `Incoming`: the waiting call with that dialog id now belongs to the session
+``leg.ring``            `Media`: 180, or 183 when an endpoint is given
+``leg.accept``          `Media`: 200 is on its way
+``leg.reject``          `Done`
+``leg.invite``          `Invited`
+``leg.hangup``          `Done`: BYE, CANCEL or a refusal is on its way
+======================  ========================================================================
+
+======================  ========================================================================
+control → worker        meaning
+======================  ========================================================================
+``leg.incoming``        `Incoming`: a call is offered to a waiting session
+``leg.ringing``         `Ringing`: the callee rings; early media if there is a stream
+``leg.answered``        `Answered`: the call stands (2xx received, or ACK of our 2xx)
+``leg.media``           `MediaChanged`: the peer renegotiated (hold, resume, other codec)
+``leg.digit``           `Digit`: a key reported by SIP INFO
+``leg.rejected``        `Rejected`: the callee, a timer or we refused an outgoing call
+``leg.ended``           `Ended`: always the last message about a leg
+======================  ========================================================================
+"""
+
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from control.rtpengine.media import Endpoint, Stream
+
+
+class Model(BaseModel):
+    """Base: unknown fields are ignored, so that both sides may be updated one after the other."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Message(Model):
+    """A request or notification; `method` is its JSON-RPC name."""
+
+    method: ClassVar[str]
+
+
+# Results
+
+
+class Done(Model):
+    """The request was carried out; there is nothing to say about it."""
+
+
+class Welcome(Model):
+    """Answer to `Hello`."""
+
+    control: str
+    """Name of the control process."""
+    legs: tuple[str, ...]
+    """Legs of this worker that control still holds; the worker ends every other."""
+
+
+class Media(Model):
+    """What was negotiated."""
+
+    stream: Stream | None = None
+    """Where the slot sends to and what it expects; None when no media flows yet."""
+    sdp: str = ""
+    """The description given to the peer."""
+
+
+class Invited(Model):
+    """An outgoing call is on its way."""
+
+    leg: str
+    caller: str
+    callee: str
+
+
+# Requests of a worker
+
+
+class Hello(Message):
+    """First message of a worker on each connection."""
+
+    method: ClassVar[str] = "worker.hello"
+    worker: str
+    """Name of the worker."""
+    instance: str
+    """Changes when the worker process starts anew."""
+    legs: tuple[str, ...] = ()
+    """Legs it holds; control ends every other leg of this worker."""
+
+
+class Join(Message):
+    """Wait for an incoming call."""
+
+    method: ClassVar[str] = "pool.join"
+    session: str
+    pool: str
+
+
+class Leave(Message):
+    """Take no call: a pool forgets the session, a call offered to it goes to another, one it dials is cancelled."""
+
+    method: ClassVar[str] = "pool.leave"
+    session: str
+
+
+class Claim(Message):
+    """Take the incoming call announced by a webhook."""
+
+    method: ClassVar[str] = "leg.claim"
+    session: str
+    leg: str
+    """The dialogId of the webhook."""
+
+
+class Ring(Message):
+    """Tell the caller that we ring."""
+
+    method: ClassVar[str] = "leg.ring"
+    leg: str
+    session: str
+    endpoint: Endpoint | None = None
+    """Socket for early media; None sends 180 without a description."""
+
+
+class Accept(Message):
+    """Answer an incoming call; of several sessions it was offered to, the first wins."""
+
+    method: ClassVar[str] = "leg.accept"
+    leg: str
+    session: str
+    endpoint: Endpoint
+
+
+class Reject(Message):
+    """Refuse an incoming call."""
+
+    method: ClassVar[str] = "leg.reject"
+    leg: str
+    session: str
+    code: int = Field(default=603, ge=400, le=699)
+    reason: str = ""
+
+
+class Invite(Message):
+    """Dial out."""
+
+    method: ClassVar[str] = "leg.invite"
+    session: str
+    callee: str
+    caller: str | None = None
+    endpoint: Endpoint
+    username: str | None = None
+    password: str | None = Field(default=None, repr=False)
+    realm: str | None = None
+    headers: dict[str, str] = {}
+
+
+class Hangup(Message):
+    """End a leg in whatever state it is: BYE, CANCEL or a final refusal."""
+
+    method: ClassVar[str] = "leg.hangup"
+    leg: str
+    reason: str = ""
+    headers: dict[str, str] = {}
+
+
+# Notifications of control
+
+
+class Notice(Message):
+    """Something happened to a leg; base of all notifications."""
+
+    leg: str
+    session: str
+    """The bot connection it is meant for."""
+
+
+class Incoming(Notice):
+    """An incoming call, offered to (or claimed by) a session."""
+
+    method: ClassVar[str] = "leg.incoming"
+    caller: str
+    callee: str
+    sdp: str
+    headers: dict[str, str] = {}
+    """Extension headers (X-*) of the INVITE; untrusted."""
+
+
+class Ringing(Notice):
+    """The callee rings."""
+
+    method: ClassVar[str] = "leg.ringing"
+    stream: Stream | None = None
+
+
+class Answered(Notice):
+    """The call stands."""
+
+    method: ClassVar[str] = "leg.answered"
+    stream: Stream
+    sdp: str
+    """Outgoing: the callee's answer. Incoming: ours."""
+
+
+class MediaChanged(Notice):
+    """The peer renegotiated; the slot must follow."""
+
+    method: ClassVar[str] = "leg.media"
+    stream: Stream
+
+
+class Digit(Notice):
+    """A key reported by SIP INFO."""
+
+    method: ClassVar[str] = "leg.digit"
+    digit: str
+
+
+class Rejected(Notice):
+    """An outgoing call was refused."""
+
+    method: ClassVar[str] = "leg.rejected"
+    code: int
+    reason: str
+
+
+class Ended(Notice):
+    """The leg is gone; nothing follows."""
+
+    method: ClassVar[str] = "leg.ended"
+    initiator: Literal["caller", "callee", "system"]
+    reason: str
+    code: int
+
+
+Request = Join | Leave | Claim | Ring | Accept | Reject | Invite | Hangup
+"""What a worker may ask once it has said `Hello`."""
