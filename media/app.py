@@ -1,0 +1,202 @@
+"""One media worker: the engine, the API port, the connection to control, and the sessions between them."""
+
+import argparse
+import asyncio
+import logging
+from collections.abc import Collection, Iterable
+from http import HTTPStatus
+from pathlib import Path
+
+from aiohttp import web
+
+from control import process
+from control.api.client import LegClient
+from control.api.models import Done, Incoming, Leave, Notice
+from control.config import Settings
+from control.errors import LegError, SetupError
+from control.tasks import Tasks
+from media.api.server import Arrival, Outbox, make_app
+from media.engine import reports
+from media.engine.clock import TickClock
+from media.engine.engine import Engine
+from media.fetch import Fetcher
+from media.metrics import Metrics
+from media.session import calling, playback
+from media.session.session import Services, Session
+from media.session.state import State
+from media.speech.client import SpeechClient
+from media.speech.tts.espeak import EspeakTts
+
+log = logging.getLogger(__name__)
+
+STOP_SECONDS = 2.0
+
+
+class Worker:
+    """Sessions by id and by slot; passes on what control and the engine report.
+
+    It is the `Gate` of the API server.
+    """
+
+    def __init__(self, settings: Settings, number: int) -> None:
+        self.settings = settings
+        self.name = f"{settings.control.name}-{number}"
+        self.engine = Engine("127.0.0.1", settings.media.rtp_port + number, settings.media.slots)
+        self.clock = TickClock(self.engine, self._engine_events)
+        self.speech = SpeechClient()
+        self.fetcher = Fetcher(
+            allow_private=settings.media.allow_private_urls, max_bytes=settings.media.max_file_bytes
+        )
+        self.tasks = Tasks(f"media {self.name}")
+        self.legs = LegClient(
+            f"ws://127.0.0.1:{settings.control.port}/legs",
+            self.name,
+            legs=self._held_legs,
+            on_notice=self._notice,
+            on_welcome=self._welcome,
+        )
+        self.sessions: dict[str, Session] = {}
+        self._slots: dict[int, Session] = {}
+        self._draining = False
+        self._services = Services(
+            settings,
+            self.engine,
+            self.legs,
+            EspeakTts(self.speech, settings.speech.speaker),
+            self.fetcher,
+            self.tasks,
+        )
+        self._metrics = Metrics(self)
+
+    # Gate
+
+    def refusal(self, arrival: Arrival) -> tuple[HTTPStatus, str] | None:
+        """Why this bot cannot be served now, or None."""
+        if arrival.session_id in self.sessions:
+            return HTTPStatus.CONFLICT, f"a session with id {arrival.session_id} is open"
+        if (reason := self.ready()) is not None:
+            return HTTPStatus.SERVICE_UNAVAILABLE, reason
+        return None
+
+    def session(self, arrival: Arrival, outbox: Outbox) -> Session:
+        """A session for a bot whose socket is about to open."""
+        session = Session(arrival, self._services, outbox, self)
+        self.sessions[session.id] = session
+        return session
+
+    def ready(self) -> str | None:
+        """Why this worker cannot take calls, or None when it can."""
+        if self._draining:
+            return "this worker is shutting down"
+        if not self.legs.connected:
+            return "control cannot be reached; calls are not possible now"
+        return None
+
+    def metrics(self) -> tuple[bytes, str]:
+        """Prometheus exposition and its content type."""
+        return self._metrics.exposition()
+
+    # Directory of sessions
+
+    def took_slot(self, session: Session, slot: int) -> None:
+        """`session` has a slot of the engine from now on."""
+        self._slots[slot] = session
+
+    def ended(self, session: Session) -> None:
+        """`session` is over."""
+        if session.slot is not None:
+            del self._slots[session.slot]
+        del self.sessions[session.id]
+
+    # From control
+
+    def _held_legs(self) -> Collection[str]:
+        return [session.leg for session in self.sessions.values() if session.leg is not None]
+
+    def _notice(self, notice: Notice) -> None:
+        session = self.sessions.get(notice.session)
+        if session is not None:
+            calling.noticed(session, notice)
+        elif isinstance(notice, Incoming):
+            self.tasks.spawn(self._decline(notice))
+
+    async def _decline(self, notice: Incoming) -> None:
+        """A call was offered to a session that has just gone: let another have it."""
+        try:
+            await self.legs.request(Leave(session=notice.session), Done)
+        except LegError as error:
+            log.debug("offer for a session that is gone: %s", error)
+
+    def _welcome(self, standing: Collection[str]) -> None:
+        """Control is (back) there: end calls it does not know, let waiting bots wait there again."""
+        for session in list(self.sessions.values()):
+            if session.leg is not None and session.leg not in standing:
+                session.leg = None
+                session.finish("system", "control was restarted")
+            elif session.state is State.WAITING:
+                self.tasks.spawn(calling.join_pool(session))
+
+    # From the engine
+
+    def _engine_events(self, happened: Iterable[reports.Event]) -> None:
+        for event in happened:
+            session = self._slots.get(event.slot)
+            if session is None:
+                continue
+            match event:
+                case reports.DigitPressed(digit=digit):
+                    playback.digit(session, digit)
+                case reports.SegmentStarted(segment=segment):
+                    session.player.segment_started(segment)
+                case reports.SegmentEnded(segment=segment):
+                    session.player.segment_ended(segment)
+
+    # Life
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until `stop` is set, then end every call and leave nothing behind."""
+        api = self.settings.api
+        await self.speech.start()
+        self.clock.start()
+        legs = asyncio.create_task(self.legs.run())
+        runner = web.AppRunner(make_app(api, self), access_log=None, shutdown_timeout=STOP_SECONDS)
+        await runner.setup()
+        try:
+            await _listen(web.TCPSite(runner, api.address, api.port, reuse_port=True), api.address, api.port)
+            log.info("bots connect to ws://%s:%d/call/sip", api.address, api.port)
+            await stop.wait()
+        finally:
+            self._draining = True
+            for session in list(self.sessions.values()):
+                session.finish("system", "shutdown")
+            await runner.cleanup()
+            async with asyncio.timeout(STOP_SECONDS):
+                await self.tasks.settle()
+            legs.cancel()
+            await asyncio.gather(legs, return_exceptions=True)
+            await self.tasks.close()
+            await self.fetcher.close()
+            self.clock.stop()
+            self.engine.close()
+            await self.speech.stop()
+
+
+async def _listen(site: web.TCPSite, address: str, port: int) -> None:
+    try:
+        await site.start()
+    except OSError as error:
+        raise SetupError(f"API port {address}:{port}/tcp cannot be opened: {error.strerror}") from error
+
+
+async def serve(settings: Settings, stop: asyncio.Event, number: int) -> None:
+    """Run worker `number` until `stop` is set. Raises SetupError."""
+    await Worker(settings, number).run(stop)
+
+
+def main() -> None:
+    """Entry of ``python -m media``."""
+    parser = argparse.ArgumentParser(prog="sidecall media", description="Run one media worker.")
+    parser.add_argument("-c", "--config", type=Path, help="path of sidecall.toml")
+    parser.add_argument("--worker", type=int, default=0, help="number of this worker, from 0")
+    arguments = parser.parse_args()
+    process.run(arguments.config, lambda settings, stop: serve(settings, stop, arguments.worker))

@@ -1,0 +1,46 @@
+"""States of a session, the steps between them, and what is known of its call."""
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from media.session.clock import now_ms
+
+
+class State(Enum):
+    """Where a session is in its life."""
+
+    IDLE = "idle"
+    """Connected; nothing was said yet."""
+    WAITING = "waiting for a call"
+    OFFERED = "offered a call"
+    """The bot may ring, accept or reject."""
+    ANSWERING = "answering"
+    """Accepted; the call stands when the ACK is here."""
+    DIALING = "dialing"
+    TALKING = "talking"
+    ENDED = "ended"
+
+
+STEPS: dict[State, frozenset[State]] = {
+    State.IDLE: frozenset({State.WAITING, State.OFFERED, State.DIALING, State.ENDED}),
+    State.WAITING: frozenset({State.IDLE, State.OFFERED, State.DIALING, State.ENDED}),
+    State.OFFERED: frozenset({State.ANSWERING, State.ENDED}),
+    State.ANSWERING: frozenset({State.TALKING, State.ENDED}),
+    State.DIALING: frozenset({State.TALKING, State.ENDED}),
+    State.TALKING: frozenset({State.ENDED}),
+    State.ENDED: frozenset(),
+}
+
+
+@dataclass(slots=True)
+class CallRecord:
+    """What is known of the call; times in ms since the epoch."""
+
+    start: int = field(default_factory=now_ms)
+    ringing: int | None = None
+    answer: int | None = None
+    caller: str = ""
+    callee: str = ""
+    extra: dict[str, Any] | None = None
+    bye_headers: dict[str, str] = field(default_factory=dict)

@@ -1,0 +1,133 @@
+"""The server-side track of a session: plays become segments of its slot, and events for the bot."""
+
+import asyncio
+import math
+from typing import Protocol
+
+from control.errors import MediaError
+from media.api import events
+from media.engine.engine import Engine
+from media.engine.segment import Segment
+from media.session.clock import now_ms
+from media.session.player import Kind, Play
+
+
+class Owner(Protocol):
+    """What the track needs of its session."""
+
+    def send(self, event: events.Event) -> None:
+        """Tell the bot."""
+
+    def hang_up(self, reason: str) -> None:
+        """End the call."""
+
+
+class ServerSideTrack:
+    """Output and listener of a `Player`.
+
+    Before the session has a slot, segments wait. ``autoHangup`` and ``waitInputTimeout`` of a play act at its end.
+    """
+
+    def __init__(self, owner: Owner, engine: Engine, track_id: str) -> None:
+        self.id = track_id
+        self._owner = owner
+        self._engine = engine
+        self._slot: int | None = None
+        self._held: list[Segment] = []
+        self._input_timer: asyncio.TimerHandle | None = None
+
+    def attach(self, slot: int) -> None:
+        """Play into `slot` from now on."""
+        self._slot = slot
+        for segment in self._held:
+            self._engine.enqueue(slot, segment)
+        self._held.clear()
+
+    def close(self) -> None:
+        """Forget the slot and stop waiting for input."""
+        self._slot = None
+        self.input_heard()
+
+    def input_heard(self) -> None:
+        """The caller did something (or we play): no ``silence`` event is due."""
+        if self._input_timer is not None:
+            self._input_timer.cancel()
+            self._input_timer = None
+
+    # Output
+
+    def enqueue(self, segment: Segment) -> None:
+        """Play `segment` after all that was enqueued before."""
+        if self._slot is None:
+            self._held.append(segment)
+        else:
+            self._engine.enqueue(self._slot, segment)
+
+    def stop(self) -> None:
+        """Drop everything that was enqueued."""
+        self._held.clear()
+        if self._slot is not None:
+            self._engine.stop(self._slot)
+
+    # Listener
+
+    def play_started(self, play: Play) -> None:
+        """Its first sample leaves."""
+        self.input_heard()
+        self._owner.send(events.TrackStart(track_id=self.id, timestamp=now_ms(), play_id=play.play_id))
+
+    def play_ended(self, play: Play) -> None:
+        """Its last sample has left, or it was cut after it started."""
+        self._owner.send(
+            events.TrackEnd(
+                track_id=self.id,
+                timestamp=now_ms(),
+                duration=play.played_ms,
+                ssrc=play.ssrc,
+                play_id=play.play_id,
+            )
+        )
+        if play.auto_hangup:
+            self._owner.hang_up("autohangup")
+        elif play.wait_input:
+            loop = asyncio.get_running_loop()
+            self._input_timer = loop.call_later(play.wait_input, self._no_input, now_ms(), play.wait_input)
+
+    def play_interrupted(self, play: Play) -> None:
+        """It is cut; says how much of the text was heard."""
+        self._owner.send(interruption(self.id, play))
+
+    def play_failed(self, play: Play, error: MediaError) -> None:
+        """Some of its audio could not be made."""
+        self._owner.send(
+            events.Error(
+                track_id=self.id, timestamp=now_ms(), sender=play.kind.value, error=str(error), code=500
+            )
+        )
+
+    def _no_input(self, since: int, seconds: float) -> None:
+        self._input_timer = None
+        self._owner.send(
+            events.Silence(
+                track_id=self.id, timestamp=now_ms(), start_time=since, duration=round(seconds * 1000)
+            )
+        )
+
+
+def interruption(track_id: str, play: Play) -> events.Interruption:
+    """The event of a cut play; `position` is the index of the word that was being spoken, by share of time."""
+    current, total = play.played_ms, play.total_ms
+    subtitle = position = None
+    if play.kind is Kind.TTS:
+        subtitle = " ".join(play.texts)
+        words = len(subtitle.split())
+        position = min(math.floor(words * current / total), max(words - 1, 0)) if total else 0
+    return events.Interruption(
+        track_id=track_id,
+        timestamp=now_ms(),
+        play_id=play.play_id,
+        subtitle=subtitle,
+        position=position,
+        total_duration=total,
+        current=current,
+    )
