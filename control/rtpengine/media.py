@@ -1,0 +1,281 @@
+"""The media of one call leg: rtpengine between the peer's stream and a slot of a media worker.
+
+rtpengine relays without transcoding; towards us the stream is always plain RTP, whatever the peer speaks
+(RTP, or SRTP with keys in the SDP). It sees of the peer's description the audio stream alone, so that other
+streams cost it nothing.
+
+``port-latching`` in every command keeps rtpengine's ports over hold, a new address of the peer and a change
+of codec: media workers tell calls apart by the source port.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import Enum
+from types import MappingProxyType
+from typing import Any, Final, Literal
+
+from control.errors import NgError, SdpError
+from control.rtpengine.ng import NgClient, Reply
+from control.sip.offer_answer import (
+    CODECS,
+    Choice,
+    audio_of,
+    build_answer,
+    build_offer,
+    choose,
+    only_audio,
+    our_direction,
+)
+from control.sip.sdp import Direction, SessionDescription, parse
+
+_COMMON: Final[dict[str, Any]] = {
+    "flags": ["trust-address", "port-latching"],
+    "replace": ["origin", "session-connection"],
+    "ICE": "remove",
+    "rtcp-mux": ["demux"],
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """RTP socket of the media worker that has the slot."""
+
+    address: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """All that a media slot must know of its stream."""
+
+    address: str
+    port: int
+    """rtpengine's port towards us: where we send to, and the source port of what it sends."""
+    codec: str
+    """``pcmu`` or ``pcma``."""
+    payload_type: int
+    event_payload_type: int | None
+    """Payload type of telephone-event (RFC 4733), None when the peer takes no events."""
+    ptime: int
+    """Milliseconds of audio in a packet to the peer."""
+    direction: Direction
+    """What we may do. rtpengine enforces nothing of it: the slot has to."""
+
+
+class _State(Enum):
+    NEW = "new"
+    """rtpengine knows nothing of the call."""
+    OFFERED = "offered"
+    """Our offer waits for the peer's first answer."""
+    RELAYING = "relaying"
+    DELETED = "deleted"
+
+
+class MediaLeg:
+    """Offers and answers between the peer, rtpengine and one media slot.
+
+    The leg has the rtpengine call `call_id` for itself. The tags name the two sides towards rtpengine; they
+    need not be those of the dialog. `external` is rtpengine's interface towards the peer; our side is
+    ``int``. `codecs` are names of ours, best first.
+
+    What the peer sent is checked before rtpengine hears of it: SdpError and its kinds leave the media as
+    they were. After NgError they are unknown, and the leg is to be ended with `delete`. Methods of one leg
+    are called one after the other; `delete` may come at any time.
+    """
+
+    def __init__(
+        self,
+        ng: NgClient,
+        call_id: str,
+        peer_tag: str,
+        local_tag: str,
+        external: Literal["pub", "int"],
+        codecs: tuple[str, ...],
+    ) -> None:
+        self._ng = ng
+        self._call_id = call_id
+        self._peer_tag = peer_tag
+        self._local_tag = local_tag
+        self._external = external
+        self._codecs = codecs
+        self._session_id = str(secrets.randbits(31))
+        self._version = 0
+        self._state = _State.NEW
+        self._lock = asyncio.Lock()
+        self._endpoint: Endpoint | None = None
+        self.local_sdp = b""
+        """The last description given to the peer."""
+
+    async def answer(self, offer: bytes, endpoint: Endpoint) -> tuple[bytes, Stream]:
+        """Answer the peer's first offer: (answer for the peer, stream). Raises SdpError and NgError."""
+        self._endpoint = endpoint
+        return await self.reoffer(offer)
+
+    async def reoffer(self, offer: bytes) -> tuple[bytes, Stream]:
+        """Answer a later offer of the peer: hold, resume, new address, new codec.
+
+        Returns and raises like `answer`.
+        """
+        self.local_sdp, stream = await self._relay(parse(offer))
+        return self.local_sdp, stream
+
+    async def offer(self, endpoint: Endpoint) -> bytes:
+        """Our first offer for the peer. Raises NgError."""
+        self._endpoint = endpoint
+        ours = build_offer(
+            self._codecs, endpoint.address, endpoint.port, self._session_id, self._next_version()
+        )
+        self._enter(_State.OFFERED)
+        reply = await self._negotiate(
+            "offer",
+            self._local_tag,
+            self._peer_tag,
+            ours,
+            {"direction": ["int", self._external], "transport protocol": "RTP/AVP"},
+        )
+        self.local_sdp = _sdp_of(reply)
+        return self.local_sdp
+
+    def renew_offer(self) -> bytes:
+        """Offer again what the peer has, ready to send and receive: for a re-INVITE without offer.
+
+        Nothing changes until `accept` gets the peer's answer. Raises NgError before `answer` or `offer`.
+        """
+        try:
+            description = parse(self.local_sdp)
+        except SdpError as error:
+            raise NgError(f"call {self._call_id}: the peer has no description to renew: {error}") from error
+        audio = audio_of(description)
+        directions = set(Direction)
+        attributes = [attribute for attribute in audio.attributes if attribute[0] not in directions]
+        renewed = replace(audio, attributes=(*attributes, (Direction.SENDRECV.value, None)))
+        self.local_sdp = bytes(
+            replace(
+                description,
+                origin=replace(description.origin, version=str(self._next_version())),
+                media=tuple(renewed if media is audio else media for media in description.media),
+            )
+        )
+        return self.local_sdp
+
+    async def accept(self, answer: bytes) -> Stream:
+        """Take the peer's answer to our offer. Raises SdpError and NgError.
+
+        May come again with another answer (183 then 200, another branch of a fork, after `renew_offer`).
+        """
+        peer = parse(answer)
+        if self._state is not _State.OFFERED:
+            _sdp, stream = await self._relay(peer)
+            return stream
+        codec = choose(peer, self._codecs).codec
+        reply = await self._negotiate("answer", self._local_tag, self._peer_tag, only_audio(peer))
+        self._enter(_State.RELAYING)
+        return _stream(peer, *_read(reply, codec))
+
+    async def delete(self) -> None:
+        """Free rtpengine's ports, after the command under way. Does nothing when rtpengine has no such call.
+
+        Raises NgTimeoutError when rtpengine does not answer; what it still has then ends by its own timeout.
+        """
+        state = self._state
+        if state is _State.DELETED:
+            return
+        self._enter(_State.DELETED)
+        if state is not _State.NEW:
+            async with self._lock:
+                await self._ng.command("delete", **{"call-id": self._call_id, "delete-delay": 0})
+
+    async def _relay(self, peer: SessionDescription) -> tuple[bytes, Stream]:
+        """Make rtpengine relay to where `peer` says: (our description for the peer, stream).
+
+        A later answer goes this way as well as an offer, because a second ng answer to the same offer cannot
+        bring back a codec that the first one left out.
+        """
+        codec = choose(peer, self._codecs).codec
+        if self._endpoint is None:
+            raise NgError(f"call {self._call_id}: there is no endpoint yet; call answer or offer first")
+        self._enter(_State.RELAYING)
+        reply = await self._negotiate(
+            "offer",
+            self._peer_tag,
+            self._local_tag,
+            only_audio(peer),
+            {
+                "direction": [self._external, "int"],
+                "transport protocol": "RTP/AVP",
+                "codec": {"strip": ["all"], "except": [CODECS[codec].encoding, "telephone-event"]},
+            },
+        )
+        towards_us, choice = _read(reply, codec)
+        stream = _stream(peer, towards_us, choice)
+        ours = build_answer(
+            towards_us,
+            choice,
+            self._endpoint.address,
+            self._endpoint.port,
+            stream.direction,
+            self._session_id,
+            self._next_version(),
+        )
+        # No direction here: rtpengine would put the peer's side on our interface.
+        reply = await self._negotiate("answer", self._peer_tag, self._local_tag, ours)
+        return _sdp_of(reply), stream
+
+    async def _negotiate(
+        self,
+        command: Literal["offer", "answer"],
+        from_tag: str,
+        to_tag: str,
+        sdp: SessionDescription,
+        fields: Mapping[str, Any] = MappingProxyType({}),
+    ) -> Reply:
+        async with self._lock:
+            if self._state is _State.DELETED:
+                raise NgError(f"call {self._call_id}: the leg is deleted, it takes no {command}")
+            return await self._ng.command(
+                command,
+                **_COMMON,
+                **{"call-id": self._call_id, "from-tag": from_tag, "to-tag": to_tag, "sdp": bytes(sdp)},
+                **fields,
+            )
+
+    def _enter(self, state: _State) -> None:
+        if self._state is _State.DELETED:
+            raise NgError(f"call {self._call_id}: the leg is deleted")
+        self._state = state
+
+    def _next_version(self) -> int:
+        self._version += 1
+        return self._version
+
+
+def _sdp_of(reply: Reply) -> bytes:
+    sdp = reply.get("sdp", b"")
+    return sdp.encode() if isinstance(sdp, str) else bytes(sdp)
+
+
+def _read(reply: Reply, codec: str) -> tuple[SessionDescription, Choice]:
+    """rtpengine's description towards us, which must have kept `codec`."""
+    try:
+        description = parse(_sdp_of(reply))
+        return description, choose(description, (codec,))
+    except SdpError as error:
+        raise NgError(f"rtpengine gave a description that we cannot use: {error}") from error
+
+
+def _stream(peer: SessionDescription, towards_us: SessionDescription, choice: Choice) -> Stream:
+    """What the slot must know: addresses from rtpengine, wishes from the peer."""
+    audio = audio_of(towards_us)
+    # On hold rtpengine hands on the peer's 0.0.0.0, but its own address is still the origin's.
+    address = towards_us.origin.address if towards_us.is_held(audio) else towards_us.address_of(audio)
+    return Stream(
+        address=address or "",
+        port=audio.port,
+        codec=choice.codec,
+        payload_type=choice.payload_type,
+        event_payload_type=choice.event_payload_type,
+        ptime=audio_of(peer).packet_time,
+        direction=our_direction(peer),
+    )
