@@ -17,13 +17,6 @@ from control.sip.effects import Headers, Send
 from control.sip.message import Request, Response
 from control.sip.uri import NameAddr, SipUri, parse_name_addr, parse_uri
 
-MARKER: Final = "X-Sidecall"
-"""Header with our tag on every request we send: Kamailio knows ours by it, and takes it off."""
-FR_INV: Final = "X-Sidecall-Fr-Inv"
-"""Header on INVITE: milliseconds until its final response once it rings; Kamailio takes it off."""
-FR: Final = "X-Sidecall-Fr"
-"""Header on INVITE: milliseconds until its first response; Kamailio takes it off."""
-
 ALLOW: Final = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE"
 CAPABILITIES: Final[Headers] = (("Allow", ALLOW), ("Accept", "application/sdp"), ("Supported", ""))
 
@@ -43,11 +36,10 @@ def request_fields(
     remote: str,
     call_id: str,
     cseq: int,
-    tag: str,
     contact: str,
     routes: tuple[str, ...] = (),
 ) -> Headers:
-    """The headers that every request of ours begins with; `local` holds our `tag` already.
+    """The headers that every request of ours begins with; `local` holds our tag already.
 
     Contact is written where it refreshes the target or makes a binding.
     """
@@ -58,7 +50,6 @@ def request_fields(
         ("CSeq", f"{cseq} {method}"),
         ("Max-Forwards", "70"),
         *(("Route", route) for route in routes),
-        (MARKER, tag),
     ]
     if method in _TARGET_REFRESH:
         fields.append(("Contact", f"<{contact}>"))
@@ -216,7 +207,6 @@ class Dialog:
             remote=self.remote,
             call_id=self.call_id,
             cseq=cseq,
-            tag=self.local_tag,
             contact=self.contact,
             routes=self.routes,
         )

@@ -55,6 +55,10 @@ class Send:
     """URI the request is sent to; empty: the request URI itself."""
     headers: Headers
     body: bytes = b""
+    fr_timer: float | None = None
+    """Seconds until the final response, for INVITE until the first one; None: Kamailio's default."""
+    fr_inv_timer: float | None = None
+    """Seconds from the first response to an INVITE until its final one; None: Kamailio's default."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,7 +155,6 @@ class RegistrationClient:
             remote=f"<{self._aor}>",
             call_id=self._call_id,
             cseq=self._cseq,
-            tag=self._tag,
             contact=str(self.contact),
         )
         expires = 0 if self.state is RegistrationState.STOPPED else self._expires

@@ -9,7 +9,7 @@ from typing import Final
 
 from control.errors import DigestError
 from control.sip.auth import Challenges
-from control.sip.dialog import CAPABILITIES, FR, FR_INV, Dialog, content, request_fields
+from control.sip.dialog import CAPABILITIES, Dialog, content, request_fields
 from control.sip.digest import Credentials
 from control.sip.effects import (
     Answered,
@@ -193,22 +193,20 @@ class OutgoingInvite:
             remote=self._remote,
             call_id=self._call_id,
             cseq=self._cseq,
-            tag=self._tag,
             contact=self._contact,
         )
-        timers = (
-            (FR_INV, str(int((self._ring_timeout + RING_MARGIN) * 1000))),
-            (FR, str(int(NO_RESPONSE_TIMEOUT * 1000))),
-        )
-        headers = (
-            *fields,
-            *timers,
-            *CAPABILITIES,
-            *self._headers,
-            *self._authorization,
-            *content(self._offer),
-        )
-        return [Send("INVITE", str(self._uri), self._next_hop, headers, self._offer)]
+        headers = (*fields, *CAPABILITIES, *self._headers, *self._authorization, *content(self._offer))
+        return [
+            Send(
+                "INVITE",
+                str(self._uri),
+                self._next_hop,
+                headers,
+                self._offer,
+                fr_timer=NO_RESPONSE_TIMEOUT,
+                fr_inv_timer=self._ring_timeout + RING_MARGIN,
+            )
+        ]
 
     def _on_provisional(self, response: Response) -> list[Effect]:
         if self.state is not State.CALLING or response.code not in _RINGING:

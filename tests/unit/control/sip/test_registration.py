@@ -73,7 +73,6 @@ def test_the_first_register() -> None:
                 ("Call-ID", "reg-1@us"),
                 ("CSeq", "1 REGISTER"),
                 ("Max-Forwards", "70"),
-                ("X-Sidecall", OUR_TAG),
                 ("Contact", US),
                 ("Expires", "600"),
             ),

@@ -102,10 +102,7 @@ def test_the_invite() -> None:
             ("Call-ID", CALL_ID),
             ("CSeq", "1 INVITE"),
             ("Max-Forwards", "70"),
-            ("X-Sidecall", OUR_TAG),
             ("Contact", f"<{OUR_CONTACT}>"),
-            ("X-Sidecall-Fr-Inv", "70000"),
-            ("X-Sidecall-Fr", "32000"),
             ("Allow", "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE"),
             ("Accept", "application/sdp"),
             ("Supported", ""),
@@ -113,6 +110,8 @@ def test_the_invite() -> None:
             ("Content-Type", "application/sdp"),
         ),
         OURS,
+        fr_timer=32.0,
+        fr_inv_timer=70.0,
     )
     assert call.start() == []
 
