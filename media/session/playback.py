@@ -5,11 +5,13 @@ from collections.abc import AsyncGenerator, Callable
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from control.errors import CommandError
+import numpy as np
+import soxr
+
 from media import files
 from media.api import commands, events
 from media.session.clock import now_ms
-from media.session.player import Audio, Play
+from media.session.player import Audio
 from media.session.state import State
 from media.speech.voice import Samples
 
@@ -17,18 +19,20 @@ if TYPE_CHECKING:
     from media.session.session import Services, Session
 
 SAMPLE_RATE = 8000
+"""Hz, of what the engine plays."""
+GIVEN_RATE = 16_000
+"""Hz, of samples that a bot sends and does not name the rate of."""
 HEARING = (State.OFFERED, State.ANSWERING, State.DIALING, State.TALKING)
 """States in which there is somebody who hears us, or will."""
-SECONDS_LIMIT = 600
-"""``waitInputTimeout`` above this is in milliseconds, as older clients send it."""
 
 
 def tts(session: "Session", command: commands.Tts) -> None:
     """Speak; the same playId continues what is being said, another replaces it."""
     session.require("tts", *HEARING)
-    play = session.player.say(command.text, _speech(session, command), command.play_id)
+    text = "" if command.base64 else command.text
+    play = session.player.say(text, _speech(session, command), command.play_id)
     play.auto_hangup = play.auto_hangup or bool(command.auto_hangup)
-    play.wait_input = _seconds(command.wait_input_timeout) or play.wait_input
+    play.wait_input = command.input_seconds or play.wait_input
 
 
 def play(session: "Session", command: commands.Play) -> None:
@@ -37,12 +41,7 @@ def play(session: "Session", command: commands.Play) -> None:
     source = _file(session.services, command.url)
     playing = session.player.play(source, command.play_id or command.url)
     playing.auto_hangup = bool(command.auto_hangup)
-    playing.wait_input = _seconds(command.wait_input_timeout)
-
-
-def interrupt(session: "Session", command: commands.Interrupt) -> Play | None:  # noqa: ARG001
-    """Cut what is playing: nothing of it leaves from the next tick on."""
-    return session.player.interrupt()
+    playing.wait_input = command.input_seconds
 
 
 def history(session: "Session", command: commands.History) -> None:
@@ -64,8 +63,18 @@ def _speech(session: "Session", command: commands.Tts) -> Callable[[], Audio]:
     if command.speaker is not None:
         option = commands.overlay(option, commands.SynthesisOption(speaker=command.speaker))
     if command.base64:
-        raise CommandError('command "tts": field "base64" is not offered by this version', 501)
+        return _samples(command.pcm(), (option.samplerate if option else None) or GIVEN_RATE)
     return lambda: session.services.tts.synthesise(command.text, option, SAMPLE_RATE)
+
+
+def _samples(data: bytes, sample_rate: int) -> Callable[[], Audio]:
+    """A source of samples that the bot sent, s16le mono."""
+
+    async def chunks() -> AsyncGenerator[Samples, None]:
+        given = np.frombuffer(data, "<i2").astype(np.int16)
+        yield await asyncio.to_thread(soxr.resample, given, sample_rate, SAMPLE_RATE)
+
+    return chunks
 
 
 def _file(services: "Services", url: str) -> Callable[[], Audio]:
@@ -78,9 +87,3 @@ def _file(services: "Services", url: str) -> Callable[[], Audio]:
         yield await asyncio.to_thread(files.load, data, SAMPLE_RATE)
 
     return chunks
-
-
-def _seconds(given: float | None) -> float | None:
-    if given is None:
-        return None
-    return given / 1000 if given > SECONDS_LIMIT else given

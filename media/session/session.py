@@ -109,7 +109,7 @@ class Session:
                     self._queue = deque(
                         c for c in self._queue if not isinstance(c, commands.Tts | commands.Play)
                     )
-                    playback.interrupt(self, command)
+                    self.player.interrupt()
                 case _:
                     self._queue.append(command)
                     self._queued.set()

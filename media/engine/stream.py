@@ -1,0 +1,89 @@
+"""What the engine has to know about the other end of a call's RTP stream."""
+
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+
+from control.errors import MediaError
+from media.engine.sockets import packed
+
+
+class Codec(StrEnum):
+    """Codecs that the engine speaks, at 8 kHz with 20 ms sent."""
+
+    PCMU = "pcmu"
+    PCMA = "pcma"
+
+
+class Stream(Protocol):
+    """One negotiated audio stream, as our side of the session description sees it."""
+
+    @property
+    def address(self) -> str:
+        """IPv4 address that we send to, and that packets must come from."""
+
+    @property
+    def port(self) -> int:
+        """UDP port that we send to, and that packets must come from."""
+
+    @property
+    def codec(self) -> str:
+        """One of `Codec`."""
+
+    @property
+    def payload_type(self) -> int:
+        """RTP payload type of the codec, in both directions."""
+
+    @property
+    def event_payload_type(self) -> int | None:
+        """RTP payload type of telephone-event; None when it was not negotiated."""
+
+    @property
+    def direction(self) -> str:
+        """Ours: ``sendrecv``, ``sendonly``, ``recvonly`` or ``inactive``."""
+
+
+class Peer(NamedTuple):
+    """A checked stream in the terms of the arrays."""
+
+    address: int
+    """As in `sockets.packed`."""
+    port: int
+    payload_type: int
+    event_payload_type: int
+    """-1: none."""
+    alaw: bool
+    sends: bool
+    """Whether we send."""
+    receives: bool
+    """Whether we listen."""
+
+
+def check(stream: Stream) -> Peer:
+    """Read a stream; raises MediaError naming the value that the engine cannot work with."""
+    try:
+        address = packed(stream.address)
+    except OSError:
+        raise MediaError(f"stream address {stream.address!r} is not IPv4: give dotted decimal") from None
+    if not 0 < stream.port <= 0xFFFF:
+        raise MediaError(f"stream port {stream.port} is not a UDP port: 1 to 65535")
+    if stream.codec not in set(Codec):
+        raise MediaError(
+            f"stream codec {stream.codec!r} is not one of {', '.join(Codec)}: transcode it before"
+        )
+    event = -1 if stream.event_payload_type is None else stream.event_payload_type
+    if not 0 <= stream.payload_type < 128 or not -1 <= event < 128 or event == stream.payload_type:
+        raise MediaError(
+            f"stream payload types {stream.payload_type} and {stream.event_payload_type}: "
+            "they are different numbers of 0 to 127"
+        )
+    if stream.direction not in {"sendrecv", "sendonly", "recvonly", "inactive"}:
+        raise MediaError(f"stream direction {stream.direction!r} is not one of RFC 8866 section 6.7")
+    return Peer(
+        address=address,
+        port=stream.port,
+        payload_type=stream.payload_type,
+        event_payload_type=event,
+        alaw=stream.codec == Codec.PCMA,
+        sends=stream.direction in {"sendrecv", "sendonly"},
+        receives=stream.direction in {"sendrecv", "recvonly"},
+    )

@@ -1,0 +1,47 @@
+import json
+
+from media.api.commands import parse
+from media.api.masking import MASK, masked
+from media.api.options import SynthesisOption
+
+INVITE = {
+    "command": "invite",
+    "option": {
+        "caller": "sip:alice@example.com",
+        "asr": {"provider": "x", "secretId": "hush", "secretKey": "hush", "appId": "hush"},
+        "tts": {
+            "endpoint": "wss://user:hush@tts.example.com/v1",
+            "extra": {"api_key": "hush", "list": ["a"]},
+        },
+        "eou": {"secretKey": "hush"},
+        "sip": {"username": "u", "password": "hush", "headers": {"X-Auth-Token": "hush", "X-Plain": "seen"}},
+        "extra": {"nested": {"Password": "hush"}, "callToken": "hush", "n": 1},
+    },
+}
+
+
+def test_no_secret_is_shown() -> None:
+    shown = masked(parse(json.dumps(INVITE)))
+    assert "hush" not in json.dumps(shown)
+    option = shown["option"]
+    assert option["asr"] == {"provider": "x", "secretId": MASK, "secretKey": MASK, "appId": MASK}
+    assert option["sip"]["headers"] == {"X-Auth-Token": MASK, "X-Plain": "seen"}
+    assert option["extra"] == {"nested": {"Password": MASK}, "callToken": MASK, "n": 1}
+    assert option["tts"]["endpoint"] == f"wss://{MASK}@tts.example.com/v1"
+    assert option["tts"]["extra"]["list"] == ["a"]
+
+
+def test_what_is_no_secret_stays_as_it_was_sent() -> None:
+    tts = {"command": "tts", "text": "mail me@example.com", "playId": "p", "waitInputTimeout": 5000.0}
+    assert masked(parse(json.dumps(tts))) == tts
+
+
+def test_options_are_masked_too() -> None:
+    assert masked(SynthesisOption(speaker="en-us", secret_key="hush")) == {
+        "speaker": "en-us",
+        "secretKey": MASK,
+    }
+
+
+def test_a_command_made_in_code_shows_its_name() -> None:
+    assert masked(parse('{"command":"pause"}')) == {"command": "pause"}
