@@ -14,7 +14,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from control.errors import ConfigError
+from control.errors import ConfigError, UriError
+from control.sip.uri import parse_uri
 
 
 def is_loopback(address: str) -> bool:
@@ -49,7 +50,18 @@ def _name(value: str) -> str:
     return value
 
 
+def _sip_uri(value: str) -> str:
+    try:
+        uri = parse_uri(value)
+    except UriError as error:
+        raise ValueError(str(error)) from error
+    if uri.scheme != "sip" or uri.user:
+        raise ValueError("takes sip:host[:port][;transport=tcp]")
+    return value
+
+
 Pattern = Annotated[str, AfterValidator(_pattern)]
+SipHost = Annotated[str, AfterValidator(_sip_uri)]
 Network = Annotated[str, AfterValidator(_network)]
 Name = Annotated[str, AfterValidator(_name)]
 
@@ -106,7 +118,7 @@ class Rtpengine(Section):
     program: str = "rtpengine"
     ng_port: Port = 22222
     cli_port: Port = 22224
-    """Loopback TCP port of ``rtpengine-ctl``."""
+    """Loopback TCP port of its command line."""
     http_port: Port = 22225
     """Loopback TCP port of ``/metrics`` (Prometheus)."""
     port_min: Port = 20000
@@ -177,7 +189,7 @@ class Trunk(Section):
     name: Name
     addresses: tuple[Network, ...] = ()
     """Networks whose INVITEs belong to this trunk."""
-    gateway: str | None = None
+    gateway: SipHost | None = None
     """``sip:host[:port][;transport=tcp]`` that outgoing calls are sent to."""
     username: str | None = None
     password: str | None = Field(default=None, repr=False)
@@ -192,7 +204,7 @@ class Registration(Section):
     """An account that we register at a PBX or carrier."""
 
     name: Name
-    registrar: str
+    registrar: SipHost
     """``sip:host[:port][;transport=tcp]``."""
     username: str
     password: str = Field(repr=False)
@@ -278,10 +290,14 @@ def load(path: Path | None, environ: Mapping[str, str] = os.environ) -> Settings
         raise ConfigError(_explain(error, path)) from None
 
 
+_NO_KEYS = {"SIDECALL_CONFIG", "SIDECALL_URL", "SIDECALL_TOKEN"}
+"""The path of the file, and what example bots read: where Sidecall is and their token."""
+
+
 def _overlay(data: dict[str, Any], environ: Mapping[str, str]) -> None:
     """Put SIDECALL_KEY and SIDECALL_SECTION__KEY into `data`; a value that is TOML is taken as TOML."""
     for name, text in environ.items():
-        if not name.startswith("SIDECALL_") or name == "SIDECALL_CONFIG":
+        if not name.startswith("SIDECALL_") or name in _NO_KEYS:
             continue
         *sections, key = name.removeprefix("SIDECALL_").lower().split("__")
         table = data

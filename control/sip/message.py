@@ -6,6 +6,7 @@ survive as surrogate escapes, so that encoding with ``surrogateescape`` gives th
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, NoReturn
 
 from control.errors import SipParseError, UriError
@@ -37,7 +38,6 @@ class _Message:
     which cannot happen to a message that came out of `parse`.
     """
 
-    __slots__ = ()
     headers: Headers
     body: bytes
 
@@ -53,12 +53,12 @@ class _Message:
         except UriError as error:
             raise SipParseError(f"SIP message: bad {name}: {error}") from error
 
-    @property
+    @cached_property
     def call_id(self) -> str:
         """Call-ID."""
         return self._require("Call-ID")
 
-    @property
+    @cached_property
     def cseq(self) -> tuple[int, str]:
         """CSeq: (number, method)."""
         text = self._require("CSeq")
@@ -67,12 +67,12 @@ class _Message:
             raise SipParseError(f"SIP message: CSeq {shorten(text)} is not a number below 2**31 and a method")
         return int(match[1]), match[2]
 
-    @property
+    @cached_property
     def from_(self) -> NameAddr:
         """From."""
         return self._one_address("From")
 
-    @property
+    @cached_property
     def to(self) -> NameAddr:
         """To."""
         return self._one_address("To")
@@ -93,7 +93,7 @@ class _Message:
         """Tag of To, None when there is none (outside of a dialog)."""
         return self.to.tag
 
-    @property
+    @cached_property
     def contacts(self) -> tuple[NameAddr, ...]:
         """All Contact addresses; none for ``Contact: *``."""
         return self._addresses("Contact")
@@ -119,7 +119,7 @@ class _Message:
         """Media type of the body in lower case without parameters; empty when not given."""
         return (self.headers.get("Content-Type") or "").partition(";")[0].strip(" \t").lower()
 
-    @property
+    @cached_property
     def sdp(self) -> bytes:
         """The session description: the body, or that part of a multipart body (RFC 5621); else empty."""
         if self.content_type == "application/sdp":
@@ -140,7 +140,7 @@ class _Message:
         return int(match[0]) if match else None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Request(_Message):
     """A request; `uri` is the Request-URI as written."""
 
@@ -150,7 +150,7 @@ class Request(_Message):
     body: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Response(_Message):
     """A response; `reason` may be empty."""
 
