@@ -60,11 +60,16 @@ class Control(Collector):
         app.router.add_get("/metrics", self._metrics)
         return app
 
+    async def register(self) -> None:
+        """Begin the registrations once Kamailio tells us how they go."""
+        await self.events.connected.wait()
+        self.calls.registrations.start()
+
     async def _healthz(self, _: web.Request) -> web.Response:
         return web.json_response({"status": "alive"})
 
     async def _readyz(self, _: web.Request) -> web.Response:
-        faults = []
+        faults = ["this process is shutting down"] if self.calls.closing else []
         if not self.events.connected.is_set():
             faults.append("Kamailio cannot be reached")
         try:
@@ -110,7 +115,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         try:
             await _listen(runner, settings.control.port)
             control.events.start()
-            control.calls.registrations.start()
+            control.calls.tasks.spawn(control.register())
             await stop.wait()
         finally:
             await control.calls.close(STOP_SECONDS)

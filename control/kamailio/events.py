@@ -113,7 +113,14 @@ class UacTimeoutEvent:
     """The request, as it was sent."""
 
 
+@dataclass(frozen=True, slots=True)
+class AliveEvent:
+    """Kamailio has taken our heartbeat: from the first on, events are sent to us."""
+
+
 Event = RequestEvent | AckEvent | CancelEvent | ReplyEvent | UasTimeoutEvent | UacTimeoutEvent
+"""What concerns a SIP message."""
+Frame = AliveEvent | Event
 
 
 class NetstringDecoder:
@@ -158,17 +165,19 @@ class NetstringDecoder:
         return colon + 1, end
 
 
-def decode_event(frame: bytes) -> Event:
-    """The event in one netstring. Raises KamailioError."""
+def decode_event(frame: bytes) -> Frame:
+    """What is in one netstring. Raises KamailioError."""
     try:
         return _event(json.loads(frame))
     except (ValueError, LookupError, TypeError) as error:
         raise KamailioError(f"evapi: not an event we know ({error!r}): {frame[:200]!r}") from error
 
 
-def _event(fields: dict[str, Any]) -> Event:
-    message = b64decode(fields["msg"], validate=True)
+def _event(fields: dict[str, Any]) -> Frame:
     kind = fields["ev"]
+    if kind == "alive":
+        return AliveEvent()
+    message = b64decode(fields["msg"], validate=True)
     if kind == "reply_timeout":
         return UacTimeoutEvent(int(fields["code"]), int(fields["cseq"]), message)
     source, destination = Address.parse(fields["src"]), Address.parse(fields["dst"])
@@ -198,7 +207,7 @@ class EventChannel:
         self, port: int, slot: int, name: str, on_event: Callable[[Event], None], host: str = "127.0.0.1"
     ) -> None:
         self.connected = asyncio.Event()
-        """Set while the connection stands."""
+        """Set while Kamailio sends us events: from its answer to our first heartbeat."""
         self._host = host
         self._port = port
         content = b"H %d %s" % (slot, name.encode())
@@ -218,13 +227,19 @@ class EventChannel:
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
 
+    def _receive(self, event: Frame) -> None:
+        if isinstance(event, AliveEvent):
+            self.connected.set()
+        else:
+            self._on_event(event)
+
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         delay = FIRST_DELAY
         while True:
             try:
                 transport, protocol = await loop.create_connection(
-                    lambda: _Connection(self._on_event), self._host, self._port
+                    lambda: _Connection(self._receive), self._host, self._port
                 )
             except OSError as error:
                 level = logging.WARNING if delay == FIRST_DELAY else logging.DEBUG
@@ -238,7 +253,6 @@ class EventChannel:
 
     async def _hold(self, transport: asyncio.Transport, connection: "_Connection") -> Exception | None:
         """Send heartbeats until the connection is lost; return why, None when the far end closed it."""
-        self.connected.set()
         try:
             while not connection.lost.done():
                 transport.write(self._heartbeat)
@@ -253,7 +267,7 @@ class EventChannel:
 class _Connection(asyncio.Protocol):
     """One TCP connection to evapi."""
 
-    def __init__(self, on_event: Callable[[Event], None]) -> None:
+    def __init__(self, on_event: Callable[[Frame], None]) -> None:
         self._loop = asyncio.get_running_loop()
         self.lost: asyncio.Future[Exception | None] = self._loop.create_future()
         self.closing = False
@@ -291,7 +305,7 @@ class _Connection(asyncio.Protocol):
             return
         self._loop.call_soon(self._hand_over, event)
 
-    def _hand_over(self, event: Event) -> None:
+    def _hand_over(self, event: Frame) -> None:
         if not self.closing:
             self._on_event(event)
 

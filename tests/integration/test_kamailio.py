@@ -107,7 +107,7 @@ async def test_a_control_that_hangs_closes_the_gate_until_it_is_back(server: Ser
     await ann.options_until(200)
     writer.close()
     await writer.wait_closed()
-    assert await reader.read() == b""
+    assert await reader.read() == 2 * b'14:{"ev":"alive"},'
 
 
 async def test_a_new_connection_does_not_inherit_the_name_of_its_place(server: Server, ann: Peer) -> None:

@@ -17,6 +17,7 @@ from control.kamailio.events import (
     CancelEvent,
     Event,
     EventChannel,
+    Frame,
     NetstringDecoder,
     ReplyEvent,
     RequestEvent,
@@ -196,7 +197,15 @@ async def test_heartbeats_go_out_again_and_again(
     reader, _ = await evapi.streams.get()
     heartbeat = b"10:H 1 node-1,"
     assert await reader.readexactly(3 * len(heartbeat)) == 3 * heartbeat
-    assert channel.connected.is_set()
+
+
+async def test_it_is_connected_when_a_heartbeat_is_answered(evapi: Evapi, channel: EventChannel) -> None:
+    reader, writer = await evapi.streams.get()
+    await reader.readexactly(14)
+    assert not channel.connected.is_set()
+    writer.write(netstring(b'{"ev":"alive"}'))
+    async with asyncio.timeout(5):
+        await channel.connected.wait()
 
 
 async def test_events_come_in_order(
@@ -279,7 +288,7 @@ async def test_it_waits_for_a_kamailio_that_comes_later(
     channel.start()
     assert not channel.connected.is_set()
     async with asyncio.timeout(5):
-        await channel.connected.wait()
+        await evapi.streams.get()
     assert delays == [0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0]
     levels = [record.levelname for record in caplog.records if "trying again" in record.message]
     assert levels == ["WARNING"] + ["DEBUG"] * 6
@@ -308,7 +317,7 @@ async def test_no_event_comes_after_close(evapi: Evapi) -> None:
 
 
 async def test_events_that_arrived_before_close_are_dropped() -> None:
-    seen: list[Event] = []
+    seen: list[Frame] = []
     connection = events._Connection(seen.append)
     connection._deliver(frame(ev="ack"))
     connection.closing = True
