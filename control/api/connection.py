@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from aiohttp import ClientWebSocketResponse, WSMsgType
 from aiohttp.web import WebSocketResponse
+from pydantic import ValidationError
 
 from control.api import jsonrpc
 from control.api.models import Message, Model
@@ -24,7 +25,8 @@ class Connection:
     """JSON-RPC over one open WebSocket.
 
     `handler` answers the other side's requests (each in a task of its own, started in order);
-    `listener` takes its notifications, in order.
+    `listener` takes its notifications, in order; what it raises goes to the event loop's exception handler and costs
+    no other message.
     """
 
     def __init__(
@@ -75,6 +77,10 @@ class Connection:
             raise LegError(
                 LegErrorCode.UNAVAILABLE, f"{message.method}: no answer in {seconds:g} s"
             ) from None
+        except ValidationError as error:
+            raise LegError(
+                LegErrorCode.INTERNAL_ERROR, f"{message.method}: the answer is no {result.__name__}"
+            ) from error
         finally:
             self._pending.pop(number, None)
 
@@ -94,12 +100,14 @@ class Connection:
                 if self._listener is None:
                     log.warning("leg API: unexpected notification %s", method)
                 else:
-                    self._listener(method, params)
+                    asyncio.get_running_loop().call_soon(self._listener, method, params)
             case jsonrpc.Outcome(number, result, error):
                 self._settle(number, result, error)
             case jsonrpc.Malformed(answer):
                 log.warning("leg API: malformed message, answered %s", answer)
                 self._outbox.put_nowait(answer)
+            case jsonrpc.Stray(what):
+                log.warning("leg API: %s", what)
 
     def _settle(self, number: int, result: Any, error: LegError | None) -> None:
         future = self._pending.get(number)

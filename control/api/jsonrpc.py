@@ -48,7 +48,17 @@ class Malformed:
     answer: str
 
 
-Incoming = Call | Notification | Outcome | Malformed
+@dataclass(frozen=True, slots=True)
+class Stray:
+    """A response to no request of ours, such as one that says that we sent something malformed.
+
+    It takes no answer: two peers that answered it would never stop.
+    """
+
+    what: str
+
+
+Incoming = Call | Notification | Outcome | Malformed | Stray
 
 
 @dataclass(slots=True)
@@ -88,12 +98,12 @@ class Peer:
         if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
             return self._malformed(None, LegErrorCode.INVALID_REQUEST, 'not an object with "jsonrpc": "2.0"')
         number = message.get("id")
+        if "method" not in message and ("result" in message or "error" in message):
+            return _response(number, message)
         if number is not None and (isinstance(number, bool) or not isinstance(number, str | int)):
             return self._malformed(None, LegErrorCode.INVALID_REQUEST, "id must be a string or an integer")
         if "method" in message:
             return self._call(number, message)
-        if isinstance(number, int) and ("result" in message or "error" in message):
-            return _outcome(number, message)
         return self._malformed(number, LegErrorCode.INVALID_REQUEST, "neither a call nor the answer to one")
 
     def _call(self, number: str | int | None, message: JsonObject) -> Incoming:
@@ -108,8 +118,10 @@ class Peer:
         return Malformed(self.error(number, LegError(code, what)))
 
 
-def _outcome(number: int, message: JsonObject) -> Outcome:
+def _response(number: Any, message: JsonObject) -> Outcome | Stray:
     error = message.get("error")
+    if isinstance(number, bool) or not isinstance(number, int):
+        return Stray(f"a response with the id {number!r:.40}: {error!r:.200}")
     if error is None:
         return Outcome(number, result=message.get("result"))
     code, text = LegErrorCode.INTERNAL_ERROR, "an error without explanation"
@@ -121,4 +133,5 @@ def _outcome(number: int, message: JsonObject) -> Outcome:
 
 
 def _text(message: JsonObject) -> str:
-    return json.dumps(message, ensure_ascii=False, separators=(",", ":"))
+    # ASCII only: a lone surrogate, which JSON may hold, has no UTF-8 that a WebSocket could carry.
+    return json.dumps(message, separators=(",", ":"))

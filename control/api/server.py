@@ -78,7 +78,7 @@ class LegServer:
     """Serves ``/legs``.
 
     `on_request` carries out a request; `on_hello` is told the legs a worker holds and returns those that stand;
-    `on_gone` is called when a worker did not come back within the grace time.
+    `on_lost` is called when a connection is lost, `on_gone` when its worker did not come back within the grace time.
     """
 
     def __init__(
@@ -113,6 +113,8 @@ class LegServer:
         async def answer(method: str, params: JsonObject) -> Model:
             nonlocal worker
             if method == Hello.method:
+                if worker is not None:
+                    raise LegError(LegErrorCode.INVALID_REQUEST, "worker.hello was said before")
                 hello = _validate(Hello, params)
                 worker = self._hello(hello, connection)
                 return Welcome(control=self._name, legs=self._on_hello(worker, hello.legs))
@@ -138,6 +140,7 @@ class LegServer:
         for timer in self._graces.values():
             timer.cancel()
         self._graces.clear()
+        self._workers.clear()
         await asyncio.gather(*(connection.close() for connection in self._connections))
 
     def _hello(self, hello: Hello, connection: Connection) -> Worker:
@@ -149,6 +152,8 @@ class LegServer:
         return worker
 
     def _lost(self, worker: Worker) -> None:
+        if self._workers.get(worker.instance) is not worker:
+            return
         log.warning(
             "media worker %s lost; its calls end unless it is back in %g s", worker.name, GRACE_SECONDS
         )

@@ -24,8 +24,10 @@ from control.rtpengine.media import MediaLeg
 from control.rtpengine.ng import NgClient
 from control.sip.dialog import make_tag
 from control.sip.effects import Reply
+from control.sip.headers import printable
 from control.sip.message import Request
 from control.sip.offer_answer import choose
+from control.sip.replies import screen_offer
 from control.sip.sdp import parse as parse_sdp
 from control.sip.status import phrase, reason_header
 from control.sip.uas import IncomingInvite
@@ -54,6 +56,7 @@ class Arrivals:
         self._registration_of = registration_of
         self._pools: Pools[Owner, IncomingLeg] = Pools()
         self._timers: dict[IncomingLeg, asyncio.TimerHandle] = {}
+        self._webhooks: dict[IncomingLeg, asyncio.Task[None]] = {}
 
     # New calls
 
@@ -61,22 +64,25 @@ class Arrivals:
         """A new INVITE: refused at once when nobody can take it, else announced."""
         if self._legs.by_invite(request.call_id, request.from_tag) is not None:
             # The same call over two ways (RFC 3261 section 8.2.2.2).
-            self._refuse(event, 482, "this INVITE has arrived before by another way")
+            self.refuse(event, 482, "this INVITE has arrived before by another way")
+            return
+        if refusal := screen_offer(request, event.transaction, make_tag(self._settings.control.name)):
+            self._reply(event, refusal, "it asks for what we do not have")
             return
         try:
             callee = parse_uri(request.uri)
             route = self._route(request, callee, event.source)
             if route is None:
-                self._refuse(event, 404, "no route takes this call")
+                self.refuse(event, 404, "no route takes this call")
                 return
             leg = self._leg(request, callee, event)
             if request.sdp:
                 choose(parse_sdp(request.sdp), self._settings.calls.codecs)
         except SdpError as error:
-            self._refuse(event, 488, str(error))
+            self.refuse(event, 488, str(error))
             return
         except SipError as error:
-            self._refuse(event, 400, str(error))
+            self.refuse(event, 400, str(error))
             return
         log.info("> call %s from %s to %s", leg.id, request.from_.uri, request.to.uri)
         self._legs.add(leg)
@@ -104,8 +110,8 @@ class Arrivals:
         media = MediaLeg(self._ng, leg_id, "peer", "bot", interface(ours.host), settings.calls.codecs)
         return IncomingLeg(self._exchange, leg_id, request, machine, media)
 
-    def _refuse(self, event: RequestEvent, code: int, why: str) -> None:
-        log.info("> call from %s refused with %d: %s", event.source, code, why)
+    def refuse(self, event: RequestEvent, code: int, why: str) -> None:
+        """Refuse a new INVITE."""
         reply = Reply(
             event.transaction,
             code,
@@ -113,6 +119,10 @@ class Arrivals:
             make_tag(self._settings.control.name),
             (reason_header(code, why),),
         )
+        self._reply(event, reply, why)
+
+    def _reply(self, event: RequestEvent, reply: Reply, why: str) -> None:
+        log.info("> call from %s refused with %d: %s", event.source, reply.code, why)
         self._exchange.tasks.spawn(self._exchange.channel.carry_out(reply))
 
     # Finding a bot
@@ -122,7 +132,9 @@ class Arrivals:
             leg.pool = route.pool
             self._offer(leg)
         elif route.webhook is not None:
-            self._exchange.tasks.spawn(self._call_webhook(leg, route.webhook, route.secret))
+            self._webhooks[leg] = self._exchange.tasks.spawn(
+                self._call_webhook(leg, route.webhook, route.secret)
+            )
 
     def _offer(self, leg: IncomingLeg) -> None:
         """Offer `leg` to the bot that has waited longest; it may wait a moment for one."""
@@ -147,10 +159,10 @@ class Arrivals:
         request = leg.request
         announcement = Announcement(
             dialog_id=leg.id,
-            caller=str(request.from_.uri),
-            callee=str(request.to.uri),
+            caller=printable(str(request.from_.uri)),
+            callee=printable(str(request.to.uri)),
             offer=request.sdp.decode("utf-8", "replace"),
-            headers=tuple(f"{name}: {value}" for name, value in request.headers),
+            headers=tuple(f"{name}: {printable(value)}" for name, value in request.headers),
             created_at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         )
         try:
@@ -158,7 +170,7 @@ class Arrivals:
         except WebhookError as error:
             log.warning("call %s: %s", leg.id, error)
             if not leg.over and not leg.taken:
-                leg.reject(503, str(error))
+                leg.reject(503, "the bot's server does not take the call")
 
     def _after(self, leg: IncomingLeg, seconds: float, then: Callable[[IncomingLeg], None]) -> None:
         self.forget_timer(leg)
@@ -200,8 +212,11 @@ class Arrivals:
     def leg_ended(self, leg: IncomingLeg) -> None:
         """`leg` is over: nobody is to take it any more."""
         self.forget_timer(leg)
+        if (task := self._webhooks.pop(leg, None)) is not None:
+            task.cancel()
         self._pools.withdraw(leg)
 
     def waiting(self) -> dict[str, int]:
-        """Number of waiting bots by pool."""
-        return self._pools.waiting()
+        """Number of waiting bots, by pool; those of all routes are there."""
+        pools = {route.pool: 0 for route in self._settings.routes if route.pool is not None}
+        return pools | self._pools.waiting()

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from control.errors import KamailioError, ResolveError, UnreachableError, UriError
+from control.errors import KamailioError, ResolveError, SipError, UnreachableError
 from control.kamailio.events import Address
 from control.kamailio.rpc import KamailioRpc
 from control.network import resolve, source_for
@@ -64,7 +64,7 @@ class SipChannel:
                     await self._send(command)
                 case CancelInvite():
                     await self._rpc.cancel(command.call_id, command.cseq)
-        except (KamailioError, ResolveError, UriError) as error:
+        except (KamailioError, ResolveError, SipError) as error:
             if isinstance(command, Send):
                 raise UnreachableError(f"{command.method} {command.uri}: {error}") from error
             log.info("%s: %s", type(command).__name__, error)
@@ -86,7 +86,14 @@ class SipChannel:
         location = await self.locate(parse_uri(command.next_hop or command.uri))
         source = Address(location.transport, location.local, self._port)
         await self._rpc.start(
-            command.method, command.uri, location.uri, source, command.headers, command.body
+            command.method,
+            command.uri,
+            location.uri,
+            source,
+            command.headers,
+            command.body,
+            command.fr_timer,
+            command.fr_inv_timer,
         )
 
 

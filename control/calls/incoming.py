@@ -7,12 +7,16 @@ from control.calls.leg import Exchange, Leg, Owner
 from control.errors import LegError, LegErrorCode, NgError, SdpError
 from control.rtpengine.media import Endpoint, MediaLeg
 from control.sip import effects as fx
+from control.sip.headers import printable
 from control.sip.message import Request
+from control.sip.session import State
 from control.sip.uas import IncomingInvite
 
 log = logging.getLogger(__name__)
 
-ANSWERED_ELSEWHERE = "answered elsewhere"
+ANSWERED_ELSEWHERE = fx.Ended(fx.Initiator.SYSTEM, "answered elsewhere", 200)
+NO_MEDIA = "no media can be set up"
+"""What the caller is told when rtpengine fails; its own words concern the operator alone."""
 
 
 class IncomingLeg(Leg):
@@ -38,14 +42,15 @@ class IncomingLeg(Leg):
 
     @property
     def taken(self) -> bool:
-        """Whether a session has it."""
-        return self.owner is not None
+        """Whether a session has it, or had it and hangs up."""
+        return self.owner is not None or self.machine.session is not None
 
     # What sessions do
 
     def offer(self, owner: Owner) -> None:
         """Offer the call to a session."""
-        self.offers.append(owner)
+        if owner not in self.offers:
+            self.offers.append(owner)
         owner.worker.notify(self.description(owner.session))
 
     def description(self, session: str) -> models.Incoming:
@@ -53,10 +58,14 @@ class IncomingLeg(Leg):
         return models.Incoming(
             leg=self.id,
             session=session,
-            caller=str(self.request.from_.uri),
-            callee=str(self.request.to.uri),
+            caller=printable(str(self.request.from_.uri)),
+            callee=printable(str(self.request.to.uri)),
             sdp=self.request.sdp.decode("utf-8", "replace"),
-            headers={name: value for name, value in self.request.headers if name.lower().startswith("x-")},
+            headers={
+                name: printable(value)
+                for name, value in self.request.headers
+                if name.lower().startswith("x-")
+            },
         )
 
     def claim(self, owner: Owner) -> None:
@@ -68,23 +77,20 @@ class IncomingLeg(Leg):
         self.owner = owner
         for other in self.offers:
             if other != owner:
-                other.worker.notify(
-                    models.Ended(
-                        leg=self.id,
-                        session=other.session,
-                        initiator="system",
-                        reason=ANSWERED_ELSEWHERE,
-                        code=200,
-                    )
-                )
+                self.tell_end(other, ANSWERED_ELSEWHERE)
         self.offers.clear()
 
+    def audience(self) -> list[Owner]:
+        """The owner, or those whom it is offered to."""
+        return [*super().audience(), *self.offers]
+
     async def ring(self, endpoint: Endpoint | None) -> models.Media:
-        """180, or 183 with early media. Raises LegError."""
-        if endpoint is None:
+        """180, or 183 with early media; a caller without an offer gets none. Raises LegError."""
+        if endpoint is None or not self.machine.offer:
             self.act(self.machine.ring())
             return models.Media()
         media = await self._answer_media(endpoint)
+        self._require_standing()
         self.act(self.machine.ring(183, self._answer or b""))
         return media
 
@@ -95,13 +101,14 @@ class IncomingLeg(Leg):
         else:
             # The caller left the offer to us: its answer comes with the ACK.
             media = await self._offer_media(endpoint)
-        if self.over:
-            raise LegError(LegErrorCode.NO_SUCH_LEG, "the caller has hung up")
+        self._require_standing()
         self.act(self.machine.accept(self._answer or b""))
         return media
 
     def reject(self, code: int, reason: str) -> None:
-        """Refuse."""
+        """Refuse. Raises LegError when it is answered already."""
+        if self.machine.session is not None:
+            raise LegError(LegErrorCode.CONFLICT, "the call is answered already; hang up instead")
         self.owner = None
         self.act(self.machine.reject(code, reason))
 
@@ -119,26 +126,40 @@ class IncomingLeg(Leg):
                 try:
                     self._answer, self.stream = await self.media.answer(self.machine.offer, endpoint)
                 except SdpError as error:
-                    raise self._refuse(488, LegErrorCode.NOT_ACCEPTABLE, str(error)) from error
+                    raise self._refuse(LegErrorCode.NOT_ACCEPTABLE, error, str(error)) from error
                 except NgError as error:
-                    raise self._refuse(503, LegErrorCode.UNAVAILABLE, str(error)) from error
+                    raise self._refuse(LegErrorCode.UNAVAILABLE, error, NO_MEDIA) from error
         return models.Media(stream=self.stream, sdp=self._answer.decode("utf-8", "replace"))
 
     async def _offer_media(self, endpoint: Endpoint) -> models.Media:
         async with self._negotiation:
-            try:
-                self._answer = await self.media.offer(endpoint)
-            except NgError as error:
-                raise self._refuse(503, LegErrorCode.UNAVAILABLE, str(error)) from error
-        return models.Media(sdp=self._answer.decode("utf-8", "replace"))
+            if self._answer is None:
+                try:
+                    self._answer = await self.media.offer(endpoint)
+                except NgError as error:
+                    raise self._refuse(LegErrorCode.UNAVAILABLE, error, NO_MEDIA) from error
+        return models.Media(stream=self.stream, sdp=self._answer.decode("utf-8", "replace"))
 
-    def _refuse(self, status: int, code: LegErrorCode, reason: str) -> LegError:
-        """Refuse the call because there can be no media."""
-        log.warning("leg %s: %s", self.id, reason)
-        self.act(self.machine.reject(status, reason))
-        return LegError(code, reason)
+    def _require_standing(self) -> None:
+        if self.over:
+            raise LegError(LegErrorCode.NO_SUCH_LEG, "the caller has hung up")
+
+    def _refuse(self, code: LegErrorCode, error: Exception, reason: str) -> LegError:
+        """Refuse the call by the status `code`, because there can be no media; the caller is told `reason`."""
+        self._require_standing()
+        log.warning("leg %s: %s", self.id, error)
+        self.act(self.machine.reject(int(code), reason))
+        return LegError(code, str(error))
 
     # What the caller does
+
+    def on_ack(self, request: Request) -> None:
+        """The ACK; when the offer was ours it must bring the answer (RFC 3261 section 13.2.1)."""
+        super().on_ack(request)
+        session = self.machine.session
+        stands = session is not None and session.state is State.CONFIRMED
+        if stands and self.stream is None and not request.sdp:
+            self._give_up(488, "the ACK brings no answer to our offer")
 
     def on_transaction_timeout(self) -> None:
         """Kamailio gave up waiting for our final response."""
@@ -150,6 +171,6 @@ class IncomingLeg(Leg):
             case fx.Confirmed() if self.stream is not None:
                 self.stand(self.stream, self._answer or b"")
             case fx.Answered(sdp=sdp):
-                self._negotiate(self.take_answer(sdp))
+                self._negotiate(self.take_answer, sdp)
             case _:
                 log.debug("leg %s: %s", self.id, report)

@@ -7,7 +7,7 @@ in the order in which the peer asked for it; nothing is told to the owner after 
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -132,7 +132,7 @@ class Leg(ABC):
                 case fx.Ended():
                     self._end(effect)
                 case fx.Offered(transaction, sdp):
-                    self._negotiate(self._reoffer(transaction, sdp))
+                    self._negotiate(self._reoffer, transaction, sdp)
                 case fx.Digit(digit=digit):
                     self.notify(models.Digit, digit=digit)
                 case _:
@@ -155,34 +155,36 @@ class Leg(ABC):
             return
         self.over = True
         self._timers.close()
-        self.notify(
-            models.Ended,
-            initiator=ended.initiator.value,
-            reason=ended.reason or ended.initiator.value,
-            code=ended.code,
-        )
+        for owner in self.audience():
+            self.tell_end(owner, ended)
         self.owner = None
         self._exchange.leg_ended(self, ended)
-        self._exchange.tasks.spawn(self._delete_media())
+        self._exchange.tasks.spawn(free(self.media))
 
-    async def _delete_media(self) -> None:
-        try:
-            await self.media.delete()
-        except NgError as error:
-            log.warning("leg %s: %s", self.id, error)
+    def tell_end(self, owner: Owner, ended: fx.Ended) -> None:
+        """Tell a session that the leg is over (for it)."""
+        owner.worker.notify(
+            models.Ended(
+                leg=self.id,
+                session=owner.session,
+                initiator=ended.initiator.value,
+                reason=ended.reason or ended.initiator.value,
+                code=ended.code,
+            )
+        )
 
     # Media
 
-    def _negotiate(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run `work` after all negotiation before it."""
-        self._exchange.tasks.spawn(self._in_order(work))
+    def _negotiate(self, work: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> None:
+        """Run `work` after all negotiation before it, unless the leg is over by then."""
+        self._exchange.tasks.spawn(self._in_order(work, arguments))
 
-    async def _in_order(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _in_order(
+        self, work: Callable[..., Coroutine[Any, Any, None]], arguments: tuple[Any, ...]
+    ) -> None:
         async with self._negotiation:
-            if self.over:
-                work.close()
-            else:
-                await work
+            if not self.over:
+                await work(*arguments)
 
     async def _reoffer(self, transaction: str, sdp: bytes) -> None:
         """The peer offers a new session: hold, resume, another address or codec."""
@@ -238,7 +240,19 @@ class Leg(ABC):
 
     # The owner
 
+    def audience(self) -> list[Owner]:
+        """The sessions that are told of the end."""
+        return [] if self.owner is None else [self.owner]
+
     def notify(self, kind: type[models.Notice], **fields: Any) -> None:
         """Tell the owner, if there is one."""
         if self.owner is not None:
             self.owner.worker.notify(kind(leg=self.id, session=self.owner.session, **fields))
+
+
+async def free(media: MediaLeg) -> None:
+    """Free what rtpengine has of a leg; its own timeout does when it does not answer."""
+    try:
+        await media.delete()
+    except NgError as error:
+        log.warning("rtpengine may still hold a call: %s", error)

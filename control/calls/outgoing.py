@@ -49,9 +49,9 @@ class OutgoingLeg(Leg):
         """Progress of the call."""
         match report:
             case fx.Ringing(sdp=sdp):
-                self._negotiate(self._ring(sdp))
+                self._negotiate(self._ring, sdp)
             case fx.Answered(sdp=sdp):
-                self._negotiate(self._answered(sdp))
+                self._negotiate(self._answered, sdp)
             case fx.Rejected(code, reason):
                 self.notify(models.Rejected, code=code, reason=reason)
             case _:

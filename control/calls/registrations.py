@@ -1,5 +1,6 @@
 """Keeps the configured registrations at PBXs and carriers alive."""
 
+import asyncio
 import logging
 import secrets
 import uuid
@@ -28,11 +29,14 @@ class Account:
         self.tag = make_tag(settings.control.name)
         self.user = f"reg-{account.name}-{secrets.token_hex(4)}"
         """User of our Contact: tells which INVITEs come by this registration."""
+        self.stopped = asyncio.Event()
+        """Set once the registrar knows that we have left, or did not want to know."""
         self._settings = settings
         self._account = account
         self._channel = channel
         self._tasks = tasks
         self._timers = Timers(self._fired)
+        self._starting: asyncio.Task[None] | None = None
         self._machine: RegistrationClient | None = None
 
     @property
@@ -42,7 +46,7 @@ class Account:
 
     def start(self) -> None:
         """Register, and stay registered."""
-        self._tasks.spawn(self._start())
+        self._starting = self._tasks.spawn(self._start())
 
     async def _start(self) -> None:
         """Find out which address of ours the registrar sees, then begin."""
@@ -70,10 +74,14 @@ class Account:
         self._act(self._machine.start())
 
     def stop(self) -> None:
-        """Take the binding back."""
+        """Take the binding back; `stopped` is set when that is done."""
+        self._timers.close()
         if self._machine is not None:
             self._act(self._machine.stop())
-        self._timers.close()
+            return
+        if self._starting is not None:
+            self._starting.cancel()
+        self.stopped.set()
 
     def on_response(self, response: Response) -> None:
         """A response to our REGISTER."""
@@ -99,7 +107,7 @@ class Account:
                 case fx.Send():
                     self._tasks.spawn(self._send(effect))
                 case fx.RegistrationChanged():
-                    self._log(effect)
+                    self._changed(effect)
 
     async def _send(self, send: fx.Send) -> None:
         try:
@@ -108,7 +116,9 @@ class Account:
             log.warning("registration %s: %s", self.name, error)
             self.on_timeout(503)
 
-    def _log(self, change: fx.RegistrationChanged) -> None:
+    def _changed(self, change: fx.RegistrationChanged) -> None:
+        if change.state is fx.RegistrationState.STOPPED:
+            self.stopped.set()
         why = f": {change.code} {change.reason}".rstrip() if change.code else ""
         log.log(
             logging.WARNING if change.state is fx.RegistrationState.FAILED else logging.INFO,
@@ -134,6 +144,11 @@ class Registrations:
         """Unregister all."""
         for account in self.accounts:
             account.stop()
+
+    async def stopped(self) -> None:
+        """Wait until all are unregistered."""
+        for account in self.accounts:
+            await account.stopped.wait()
 
     def name_of(self, user: str) -> str | None:
         """Name of the account whose Contact has this user: the call came by it."""

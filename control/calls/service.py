@@ -14,7 +14,7 @@ from control.calls.addresses import contact, interface
 from control.calls.arrivals import Arrivals
 from control.calls.channel import SipChannel
 from control.calls.incoming import IncomingLeg
-from control.calls.leg import Leg, Owner
+from control.calls.leg import Leg, Owner, free
 from control.calls.outgoing import OutgoingLeg
 from control.calls.registrations import Registrations
 from control.calls.registry import Registry
@@ -22,7 +22,7 @@ from control.calls.trunks import choose_destination
 from control.config import Settings
 from control.errors import LegError, LegErrorCode, NgError, ResolveError, SipError, SipParseError
 from control.kamailio import events as kamailio
-from control.rtpengine.media import MediaLeg
+from control.rtpengine.media import Endpoint, MediaLeg
 from control.rtpengine.ng import NgClient
 from control.sip import effects as fx
 from control.sip.dialog import make_tag
@@ -50,6 +50,10 @@ class CallService:
         self.legs: Registry[Leg] = Registry()
         self.registrations = Registrations(settings, channel, self.tasks)
         self.arrivals = Arrivals(settings, self, self.legs, ng, http, self.registrations.name_of)
+        self.closing = False
+        """Whether no new call is taken or made."""
+        self._dialling: set[Owner] = set()
+        """Sessions whose outgoing call is prepared, until they leave."""
         self._ng = ng
         self._leg_gone = asyncio.Event()
 
@@ -84,7 +88,10 @@ class CallService:
 
     def _request(self, event: kamailio.RequestEvent, request: Request) -> None:
         if not request.to_tag and request.method == "INVITE":
-            self.arrivals.invite(request, event)
+            if self.closing:
+                self.arrivals.refuse(event, 503, "shutting down")
+            else:
+                self.arrivals.invite(request, event)
             return
         leg = self.legs.by_tag(request.to_tag)
         if leg is not None:
@@ -154,6 +161,7 @@ class CallService:
 
     def _leave(self, owner: Owner) -> None:
         self.arrivals.leave(owner)
+        self._dialling.discard(owner)
         for leg in self.legs:
             if leg.owner == owner and not leg.answered:
                 leg.hang_up("the bot has left")
@@ -169,6 +177,15 @@ class CallService:
             raise
 
     async def _invite(self, owner: Owner, request: models.Invite) -> models.Invited:
+        if self.closing:
+            raise LegError(LegErrorCode.UNAVAILABLE, "control is shutting down")
+        self._dialling.add(owner)
+        try:
+            return await self._dial(owner, request)
+        finally:
+            self._dialling.discard(owner)
+
+    async def _dial(self, owner: Owner, request: models.Invite) -> models.Invited:
         settings = self.settings
         credentials = None
         if request.username is not None and request.password is not None:
@@ -181,11 +198,11 @@ class CallService:
         tag = make_tag(settings.control.name)
         try:
             location = await self.channel.locate(destination.next_hop)
-            external = interface(location.local)
-            media = MediaLeg(self._ng, leg_id, "peer", "bot", external, settings.calls.codecs)
-            offer = await media.offer(request.endpoint)
-        except (ResolveError, NgError) as error:
+        except ResolveError as error:
             raise LegError(LegErrorCode.UNAVAILABLE, str(error)) from error
+        external = interface(location.local)
+        media = MediaLeg(self._ng, leg_id, "peer", "bot", external, settings.calls.codecs)
+        offer = await self._offer(media, owner, request.endpoint)
         machine = OutgoingInvite(
             uri=destination.uri,
             caller=destination.caller,
@@ -204,6 +221,21 @@ class CallService:
         log.info("< call %s to %s%s", leg_id, destination.uri, f" by {t}" if (t := destination.trunk) else "")
         leg.start()
         return models.Invited(leg=leg_id, caller=str(destination.caller.uri), callee=str(destination.uri))
+
+    async def _offer(self, media: MediaLeg, owner: Owner, endpoint: Endpoint) -> bytes:
+        """Our offer for a call that `owner` still wants, else rtpengine keeps nothing. Raises LegError."""
+        wanted = False
+        try:
+            offer = await media.offer(endpoint)
+            wanted = owner in self._dialling
+        except NgError as error:
+            raise LegError(LegErrorCode.UNAVAILABLE, str(error)) from error
+        finally:
+            if not wanted:
+                self.tasks.spawn(free(media))
+        if not wanted:
+            raise LegError(LegErrorCode.CONFLICT, "the call was given up before it was sent")
+        return offer
 
     # Media workers
 
@@ -242,6 +274,8 @@ class CallService:
 
     async def close(self, seconds: float) -> None:
         """Hang up every call and unregister; wait at most `seconds` until the far ends have agreed."""
+        self.closing = True
+        self._dialling.clear()
         self.registrations.stop()
         for leg in self.legs:
             leg.hang_up("shutdown")
@@ -250,9 +284,12 @@ class CallService:
                 while self.legs:
                     self._leg_gone.clear()
                     await self._leg_gone.wait()
+                await self.registrations.stopped()
                 await self.tasks.settle()
         except TimeoutError:
-            log.warning("%d calls did not end in %g s", len(self.legs), seconds)
+            log.warning(
+                "not all calls and registrations ended in %g s; calls left: %d", seconds, len(self.legs)
+            )
         await self.tasks.close()
 
 

@@ -12,6 +12,8 @@ from control.sip.digest import Credentials
 from control.sip.uri import NameAddr, SipUri, parse_name_addr, parse_uri
 
 _NUMBER = re.compile(r"\+?[0-9A-Za-z*#._-]+")
+_NOWHERE = "invalid"
+"""Host of a bare number that no trunk has taken (RFC 2606)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +54,14 @@ def choose_destination(
     in a From that nobody configured. Raises LegError: INVALID_PARAMS for an unusable address, FORBIDDEN when nothing
     allows the call.
     """
-    target = _address(callee, "callee").uri
+    target = _address(callee, "callee", _NOWHERE).uri
     for trunk in settings.trunks:
         if trunk.gateway is not None and any(matches_uri(pattern, target) for pattern in trunk.callees):
             return _by_trunk(trunk, target, caller)
-    if target.scheme == "sip" and target.host:
+    if target.scheme == "sip" and target.host != _NOWHERE:
         text = str(target)
         if any(re.fullmatch(pattern, text) for pattern in settings.calls.allow):
-            origin = _address(caller or f"sip:sidecall@{domain}", "caller")
+            origin = _address(caller or "sidecall", "caller", domain)
             return Destination(target, target, origin, credentials, None)
     raise LegError(
         LegErrorCode.FORBIDDEN,
@@ -76,16 +78,17 @@ def _by_trunk(trunk: Trunk, target: SipUri, caller: str | None) -> Destination:
     return Destination(uri, gateway, _address(origin, "caller", gateway.host), credentials, trunk.name)
 
 
-def _address(text: str, what: str, host: str = "") -> NameAddr:
-    """`text` as an address; a bare number gets `host`, or becomes a user without a host."""
+def _address(text: str, what: str, host: str) -> NameAddr:
+    """`text`, a bare number (of `host`), URI or ``"name" <URI>``, without header parameters: our tag is one."""
     if _NUMBER.fullmatch(text):
-        text = f"sip:{text}@{host or 'invalid'}"
+        text = f"sip:{text}@{host}"
     try:
-        address = parse_name_addr(text)
+        address = parse_name_addr(text if "<" in text else f"<{text}>")
     except UriError as error:
         raise LegError(LegErrorCode.INVALID_PARAMS, f"{what}: {error}") from error
-    if address.uri.scheme not in ("sip", "tel") or not address.uri.user:
+    uri = address.uri
+    if uri.scheme not in ("sip", "tel") or not uri.user or uri.headers:
         raise LegError(
             LegErrorCode.INVALID_PARAMS, f"{what} {text}: write sip:user@host, tel:+number or a number"
         )
-    return address
+    return NameAddr(address.display, uri)

@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import binascii
 import hashlib
 import hmac
 import json
@@ -10,6 +9,7 @@ import logging
 import time
 import uuid
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -82,9 +82,15 @@ async def announce(
                 if 400 <= answer.status < 500 and answer.status not in (408, 425, 429):
                     break
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            reason = f"{type(error).__name__}: {error}"
-        log.warning("webhook %s: %s", url, reason)
-    raise WebhookError(f"webhook {url} did not take the call: {reason}")
+            reason = f"{type(error).__name__}: {error}".removesuffix(": ")
+        log.warning("webhook %s: %s", _place(url), reason)
+    raise WebhookError(f"webhook {_place(url)} did not take the call: {reason}")
+
+
+def _place(url: str) -> str:
+    """`url` fit for logs: user, password and query may be secrets."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def _key(secret: str) -> bytes:
@@ -92,6 +98,6 @@ def _key(secret: str) -> bytes:
     if secret.startswith("whsec_"):
         try:
             return base64.b64decode(secret.removeprefix("whsec_"), validate=True)
-        except binascii.Error:
+        except ValueError:
             return secret.encode()
     return secret.encode()

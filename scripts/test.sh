@@ -1,0 +1,44 @@
+#!/bin/bash
+# Sets up, checks and tests everything; prints how long each step took.
+# The last line is pytest's own closing line. The exit status is that of the first step that failed.
+# Arguments go to pytest.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+# Modules without input and output must be covered almost whole; shells around them are not measured here.
+SANS_IO='control/sip/*,control/calls/routes.py,control/calls/trunks.py,control/console.py'
+COVERED_PERCENT=95
+CLOSING='^(=+ )?([0-9]+ [a-z]+, )*([0-9]+ (passed|failed|error|errors|skipped|deselected|warnings?|xfailed|xpassed)|no tests ran).* in [0-9.]+s'
+
+export PYTHONASYNCIODEBUG=1 COVERAGE_FILE=.cache/coverage
+log=.cache/pytest.log
+failed=0
+
+step() {
+    local name=$1 start=$EPOCHREALTIME status
+    shift
+    "$@"
+    status=$?
+    printf '== %-9s %s in %s s\n' "$name" "$([ $status = 0 ] && echo ok || echo "FAILED ($status)")" \
+        "$(awk "BEGIN { printf \"%.1f\", $EPOCHREALTIME - $start }")"
+    if [ $failed = 0 ]; then failed=$status; fi
+    return $status
+}
+
+# All but the closing line, which comes last of all.
+run_pytest() {
+    .venv/bin/coverage run -m pytest "$@" 2>&1 | tee "$log" | grep --line-buffered -vE "$CLOSING"
+    return "${PIPESTATUS[0]}"
+}
+
+check_coverage() {
+    .venv/bin/coverage report --include="$SANS_IO" --fail-under=$COVERED_PERCENT
+}
+
+step setup scripts/setup.sh test || exit
+mkdir -p .cache
+step lint make --no-print-directory lint
+step pytest run_pytest "$@"
+step coverage check_coverage
+grep -E "$CLOSING" "$log" | tail -n 1
+exit $failed
