@@ -148,7 +148,7 @@ class Media(Section):
 
     workers: Annotated[int, Field(ge=1, le=64)] = 1
     rtp_port: Annotated[int, Field(ge=1024, le=32767)] = 19000
-    """Port of worker 0; worker n takes rtp_port + n. Below the ephemeral range."""
+    """Port of worker 0; worker n takes rtp_port + 2 n, and the port above for RTCP. Below the ephemeral range."""
     slots: Annotated[int, Field(ge=1, le=10000)] = 1000
     """Calls that one worker takes at most."""
     sounds: Path = Path("sounds")

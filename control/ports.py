@@ -48,9 +48,9 @@ def endpoints(settings: Settings, sip_addresses: Sequence[str]) -> tuple[Endpoin
 
 
 def rtp_ports(settings: Settings) -> range:
-    """The RTP port of each media worker."""
+    """The RTP port of each media worker; the port above each is for its RTCP."""
     first = settings.media.rtp_port
-    return range(first, first + settings.media.workers)
+    return range(first, first + 2 * settings.media.workers, 2)
 
 
 def relayed_ports(settings: Settings) -> range:

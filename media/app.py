@@ -13,6 +13,7 @@ from control import process
 from control.api.client import LegClient
 from control.api.models import Done, Incoming, Leave, Notice
 from control.config import Settings
+from control.ports import rtp_ports
 from control.errors import LegError, SetupError
 from control.tasks import Tasks
 from media.api.server import Arrival, Outbox, make_app
@@ -41,7 +42,7 @@ class Worker:
     def __init__(self, settings: Settings, number: int) -> None:
         self.settings = settings
         self.name = f"{settings.control.name}-{number}"
-        self.engine = Engine("127.0.0.1", settings.media.rtp_port + number, settings.media.slots)
+        self.engine = Engine("127.0.0.1", rtp_ports(settings)[number], settings.media.slots)
         self.clock = TickClock(self.engine, self._engine_events)
         self.speech = SpeechClient()
         self.fetcher = Fetcher(

@@ -31,7 +31,7 @@ from control.sip.offer_answer import (
 from control.sip.sdp import Direction, SessionDescription, parse
 
 _COMMON: Final[dict[str, Any]] = {
-    "flags": ["trust-address", "port-latching"],
+    "flags": ["trust-address", "port-latching", "strict-source"],
     "replace": ["origin", "session-connection"],
     "ICE": "remove",
     "rtcp-mux": ["demux"],

@@ -160,7 +160,7 @@ async def test_answers_an_offer(rtpengine: FakeRtpengine, leg: MediaLeg) -> None
         "from-tag": "peer",
         "to-tag": "us",
         "sdp": "",
-        "flags": ["trust-address", "port-latching"],
+        "flags": ["trust-address", "port-latching", "strict-source"],
         "replace": ["origin", "session-connection"],
         "direction": ["pub", "int"],
         "ICE": "remove",
