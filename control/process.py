@@ -1,6 +1,7 @@
 """How each of our processes starts: settings, logging, event loop; an error that the operator can mend exits with 2."""
 
 import asyncio
+import gc
 import logging
 import signal
 import sys
@@ -24,6 +25,8 @@ def run(config: Path | None, serve: Callable[[Settings, asyncio.Event], Coroutin
     try:
         settings = load(config)
         logging.basicConfig(level=settings.log_level.upper(), format=FORMAT)
+        # What was loaded by now lives as long as the process: the collector need not look at it again.
+        gc.freeze()
         uvloop.run(_until_signal(settings, serve))
     except (ConfigError, SetupError) as error:
         sys.exit(_refuse(error))

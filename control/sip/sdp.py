@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final, NamedTuple, Self
 
 from control.errors import SdpError
@@ -224,6 +225,9 @@ def _milliseconds(text: str | None) -> int | None:
     return int(match[1]) if match else None
 
 
+_LINE = re.compile(r"[A-Za-z]=[^\r\0]*")
+
+
 class _Line(NamedTuple):
     number: int
     kind: str
@@ -233,6 +237,7 @@ class _Line(NamedTuple):
         return SdpError(f"SDP line {self.number}, {shorten(f'{self.kind}={self.value}')}: {what}")
 
 
+@lru_cache(64)
 def parse(data: bytes) -> SessionDescription:
     """Parse a description. Raises SdpError, naming the line and what is wrong with it.
 
@@ -268,7 +273,7 @@ def _lines(data: bytes) -> list[_Line]:
         text = text.removesuffix("\r")
         if not text.strip():
             continue
-        if not re.fullmatch(r"[A-Za-z]=[^\r\0]*", text):
+        if not _LINE.fullmatch(text):
             raise SdpError(f"SDP line {number}: {shorten(text)} is not a letter, '=' and a value")
         lines.append(_Line(number, text[0], text[2:]))
     return lines

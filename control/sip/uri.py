@@ -6,6 +6,7 @@ Text is kept as it was written (escapes, case), because peers compare what we ec
 import ipaddress
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, NoReturn
 from urllib.parse import unquote
 
@@ -15,6 +16,8 @@ Params = tuple[tuple[str, str | None], ...]
 """Parameters in order: (name, value); None where there is no ``=``. Quoted values keep their quotes."""
 
 SIP_SCHEMES: Final = ("sip", "sips")
+CACHED: Final = 1024
+"""Texts whose parsed form is kept: the messages of a call repeat its addresses."""
 
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
 _HOST = re.compile(r"[A-Za-z0-9_.-]+")
@@ -164,6 +167,7 @@ class NameAddr:
         return self.param("tag") or None
 
 
+@lru_cache(CACHED)
 def parse_uri(text: str) -> SipUri:
     """Parse a URI of any scheme; sip, sips and tel are taken apart. Raises UriError."""
     scheme, colon, rest = text.partition(":")
@@ -211,6 +215,7 @@ def parse_params(text: str) -> Params:
     return tuple(params)
 
 
+@lru_cache(CACHED)
 def parse_name_addr(text: str) -> NameAddr:
     """Parse one name-addr or addr-spec with its header parameters. Raises UriError.
 
