@@ -22,6 +22,7 @@ from control.kamailio.events import EventChannel
 from control.kamailio.rpc import KamailioRpc
 from control.network import sip_addresses
 from control.rtpengine.ng import NgClient
+from control.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
@@ -112,12 +113,14 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         control = Control(settings, rpc, ng, http)
         runner = web.AppRunner(control.app(), access_log=None, shutdown_timeout=0.5)
         await runner.setup()
+        tasks = Tasks("control")
         try:
             await _listen(runner, settings.control.port)
             control.events.start()
-            control.calls.tasks.spawn(control.register())
+            tasks.spawn(control.register())
             await stop.wait()
         finally:
+            await tasks.close()
             await control.calls.close(STOP_SECONDS)
             await control.events.close()
             await control.server.close()

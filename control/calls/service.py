@@ -4,7 +4,6 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Callable, Collection
-from typing import Any
 
 import aiohttp
 
@@ -293,7 +292,7 @@ class CallService:
         await self.tasks.close()
 
 
-def _safe(headers: dict[str, str]) -> Any:
+def _safe(headers: dict[str, str]) -> fx.Headers:
     """Extra headers, checked. Raises LegError."""
     try:
         return safe_headers(headers)

@@ -163,7 +163,10 @@ async def test_what_a_lost_worker_missed_waits_for_it(bench: Bench) -> None:
 
 
 async def test_a_worker_that_is_back_in_time_is_not_given_up(bench: Bench) -> None:
-    clock = Clock(asyncio.get_running_loop())
+    loop = asyncio.get_running_loop()
+    clock = Clock(loop)
+    faults: list[dict[str, Any]] = []
+    loop.set_exception_handler(lambda _, context: faults.append(context))
     async with client(bench) as worker:
         await worker.hello()
     await bench.lost.get()
@@ -173,6 +176,8 @@ async def test_a_worker_that_is_back_in_time_is_not_given_up(bench: Bench) -> No
         await clock.advance(server.GRACE_SECONDS * 2)
         await worker.connection.request(Join(session="s", pool="p"), Done)
         assert bench.gone.empty()
+        assert bench.server.workers == 1
+    assert faults == []
 
 
 async def test_a_worker_that_stays_away_is_given_up_and_forgotten(bench: Bench) -> None:

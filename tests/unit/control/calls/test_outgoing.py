@@ -166,6 +166,19 @@ async def test_rings_with_early_media(one: World) -> None:
     assert (await one.worker.next(models.Ringing)).stream == ringing.stream
 
 
+async def test_what_the_callee_tells_is_taken_in_order(one: World) -> None:
+    peer, _, sent = await one.dialled()
+    one.ng.gate.clear()
+    one.ng.asked.clear()
+    peer.answers(sent, 183, body=sdp())
+    await one.ng.asked.wait()
+    peer.answers(sent, 180)
+    peer.answers(sent, 200)
+    one.ng.gate.set()
+    early = [await one.worker.next(models.Ringing) for _ in range(2)]
+    assert {each.stream for each in early} == {(await one.worker.next(models.Answered)).stream}
+
+
 @pytest.mark.parametrize("fault", [None, DOWN])
 async def test_early_media_that_cannot_be_used_cost_no_call(one: World, fault: NgError | None) -> None:
     peer, _, sent = await one.dialled()
