@@ -154,7 +154,7 @@ class Media(Section):
     sounds: Path = Path("sounds")
     """Folder that local files of ``play`` are taken from; nothing outside it is read."""
     allow_private_urls: bool = False
-    """Whether ``play`` and webhooks may fetch from private and loopback addresses."""
+    """Whether ``play`` may fetch from private and loopback addresses."""
     max_file_bytes: Annotated[int, Field(ge=1)] = 20_000_000
 
 

@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 
 
 DEFAULT_PORT = 5060
+LOST_SECONDS = 40.0
+"""Longer than Kamailio waits for the answer to a request of ours (timer F, 32 s)."""
 
 
 @dataclass(frozen=True, slots=True)

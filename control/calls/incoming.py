@@ -112,13 +112,13 @@ class IncomingLeg(Leg):
         self.owner = None
         self.act(self.machine.reject(code, reason))
 
-    def hang_up(self, reason: str, headers: fx.Headers = ()) -> None:
-        """BYE, or 603 before it is answered."""
+    def hang_up(self, reason: str, headers: fx.Headers = (), *, refusal: int = 603) -> None:
+        """BYE, or `refusal` before it is answered."""
         self.owner = None
         if self.machine.session is not None:
             self.act(self.machine.session.bye(reason, headers))
         else:
-            self.act(self.machine.reject(603, reason))
+            self.act(self.machine.reject(refusal, reason))
 
     async def _answer_media(self, endpoint: Endpoint) -> models.Media:
         async with self._negotiation:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from control.api import models
 from control.api.server import Worker
-from control.calls.channel import SipChannel, Timers
+from control.calls.channel import LOST_SECONDS, SipChannel, Timers
 from control.errors import NgError, SdpError, UnreachableError
 from control.rtpengine.media import MediaLeg, Stream
 from control.sip import effects as fx
@@ -91,8 +91,8 @@ class Leg(ABC):
         """Call-ID and From tag of the INVITE that made it; None for legs that we dialled."""
 
     @abstractmethod
-    def hang_up(self, reason: str, headers: fx.Headers = ()) -> None:
-        """End the leg, whatever state it is in."""
+    def hang_up(self, reason: str, headers: fx.Headers = (), *, refusal: int = 603) -> None:
+        """End the leg, whatever state it is in; `refusal` answers an INVITE that still waits."""
 
     # Inputs
 
@@ -117,7 +117,10 @@ class Leg(ABC):
         self.act(self.machine.on_timeout(code, cseq))
 
     def _fired(self, timer: fx.Timer) -> None:
-        self.act(self.machine.on_timer(timer))
+        if timer is fx.Timer.LOST:
+            self.on_timeout(408, None)
+        else:
+            self.act(self.machine.on_timer(timer))
 
     # Effects
 
@@ -128,6 +131,8 @@ class Leg(ABC):
                 case fx.StartTimer() | fx.StopTimer():
                     self._timers.carry_out(effect)
                 case fx.Reply() | fx.Send() | fx.CancelInvite():
+                    if isinstance(effect, fx.Send) and effect.method == "BYE":
+                        self._timers.carry_out(fx.StartTimer(fx.Timer.LOST, LOST_SECONDS))
                     self._exchange.tasks.spawn(self._command(effect))
                 case fx.Ended():
                     self._end(effect)

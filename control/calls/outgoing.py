@@ -37,7 +37,7 @@ class OutgoingLeg(Leg):
         """Send the INVITE."""
         self.act(self.machine.start())
 
-    def hang_up(self, reason: str, headers: fx.Headers = ()) -> None:
+    def hang_up(self, reason: str, headers: fx.Headers = (), *, refusal: int = 603) -> None:  # noqa: ARG002
         """BYE, or CANCEL before it is answered."""
         self.owner = None
         if self.machine.session is not None:

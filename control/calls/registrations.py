@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Iterable
 
 from control.calls.addresses import contact
-from control.calls.channel import SipChannel, Timers
+from control.calls.channel import LOST_SECONDS, SipChannel, Timers
 from control.config import Registration, Settings
 from control.errors import ResolveError, UnreachableError
 from control.sip import effects as fx
@@ -15,7 +15,7 @@ from control.sip.dialog import make_tag
 from control.sip.digest import Credentials
 from control.sip.message import Request, Response
 from control.sip.registration import RegistrationClient
-from control.sip.uri import SipUri, parse_uri
+from control.sip.uri import SipUri, escape_user, parse_uri
 from control.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ class Account:
         local = contact(self._settings.sip, self.user, location.local, location.transport)
         self._machine = RegistrationClient(
             registrar=SipUri("sip", host=domain),
-            aor=SipUri("sip", account.username, host=domain),
+            aor=SipUri("sip", escape_user(account.username), host=domain),
             contact=parse_uri(local),
             call_id=uuid.uuid4().hex,
             local_tag=self.tag,
@@ -96,6 +96,8 @@ class Account:
     def _fired(self, timer: fx.Timer) -> None:
         if self._machine is None:
             self.start()
+        elif timer is fx.Timer.LOST:
+            self.on_timeout(408)
         else:
             self._act(self._machine.on_timer(timer))
 
@@ -105,6 +107,7 @@ class Account:
                 case fx.StartTimer() | fx.StopTimer():
                     self._timers.carry_out(effect)
                 case fx.Send():
+                    self._timers.carry_out(fx.StartTimer(fx.Timer.LOST, LOST_SECONDS))
                     self._tasks.spawn(self._send(effect))
                 case fx.RegistrationChanged():
                     self._changed(effect)

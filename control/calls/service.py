@@ -163,7 +163,7 @@ class CallService:
         self._dialling.discard(owner)
         for leg in self.legs:
             if leg.owner == owner and not leg.answered:
-                leg.hang_up("the bot has left")
+                leg.hang_up("the bot has left", refusal=480)
 
     def _hang_up(self, leg_id: str, reason: str, headers: dict[str, str]) -> None:
         leg = self.legs.get(leg_id)
@@ -246,7 +246,7 @@ class CallService:
                 if leg.id in held:
                     standing.append(leg.id)
                 else:
-                    leg.hang_up("the media worker lost the call")
+                    leg.hang_up("the media worker lost the call", refusal=503)
         return tuple(standing)
 
     def on_lost(self, worker: Worker) -> None:
@@ -257,7 +257,7 @@ class CallService:
         """`worker` did not come back: its calls have no media and end."""
         for leg in self.legs:
             if leg.owner is not None and leg.owner.worker is worker:
-                leg.hang_up("the media worker is gone")
+                leg.hang_up("the media worker is gone", refusal=503)
 
     # Life
 
@@ -277,7 +277,7 @@ class CallService:
         self._dialling.clear()
         self.registrations.stop()
         for leg in self.legs:
-            leg.hang_up("shutdown")
+            leg.hang_up("shutdown", refusal=503)
         try:
             async with asyncio.timeout(seconds):
                 while self.legs:

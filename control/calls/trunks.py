@@ -9,7 +9,7 @@ from control.calls.routes import matches_uri
 from control.config import Settings, Trunk
 from control.errors import LegError, LegErrorCode, UriError
 from control.sip.digest import Credentials
-from control.sip.uri import NameAddr, SipUri, parse_name_addr, parse_uri
+from control.sip.uri import NameAddr, SipUri, escape_user, parse_name_addr, parse_uri
 
 _NUMBER = re.compile(r"\+?[0-9A-Za-z*#._-]+")
 _NOWHERE = "invalid"
@@ -72,7 +72,7 @@ def choose_destination(
 def _by_trunk(trunk: Trunk, target: SipUri, caller: str | None) -> Destination:
     gateway = parse_uri(trunk.gateway or "")
     uri = SipUri("sip", target.user, host=gateway.host, port=gateway.port, params=gateway.params)
-    origin = caller or trunk.caller or f"sip:{trunk.username or 'sidecall'}@{gateway.host}"
+    origin = caller or trunk.caller or f"sip:{escape_user(trunk.username or 'sidecall')}@{gateway.host}"
     known = trunk.username is not None and trunk.password is not None
     credentials = Credentials(trunk.username or "", trunk.password or "", trunk.realm) if known else None
     return Destination(uri, gateway, _address(origin, "caller", gateway.host), credentials, trunk.name)

@@ -30,6 +30,8 @@ class Timer(Enum):
     """32 s (64*T1) from CANCEL until the INVITE counts as over without its final reply (section 9.1)."""
     REFRESH = "refresh"
     """Registration: time of the next REGISTER."""
+    LOST = "lost"
+    """Of the shells alone: what Kamailio had to say of a request was lost with the connection to it."""
 
 
 @dataclass(frozen=True, slots=True)

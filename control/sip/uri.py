@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, NoReturn
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from control.errors import UriError
 
@@ -165,6 +165,11 @@ class NameAddr:
     def tag(self) -> str | None:
         """The ``tag`` parameter; None when absent or empty."""
         return self.param("tag") or None
+
+
+def escape_user(text: str) -> str:
+    """`text` as the user part of a URI: what may not stand there is escaped (RFC 3261 section 25.1)."""
+    return quote(text, safe="-_.!~*'()&=+$,;?/")
 
 
 @lru_cache(CACHED)

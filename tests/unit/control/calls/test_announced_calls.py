@@ -167,4 +167,4 @@ async def test_a_bot_that_claimed_and_leaves_ends_the_call(make_world: MakeWorld
         leg = (await hook.told.get())["dialogId"]
         await one.ask(models.Claim(session="s1", leg=leg))
         await one.ask(models.Leave(session="s1"))
-        assert "the bot has left" in reason(await one.channel.reply(603))
+        assert "the bot has left" in reason(await one.channel.reply(480))

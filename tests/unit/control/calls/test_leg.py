@@ -3,10 +3,11 @@ from typing import Any
 import pytest
 
 from control.api import models
+from control.calls.channel import LOST_SECONDS
 from control.errors import LegError, LegErrorCode, NgError
 from control.sip.effects import Reply
 from control.sip.sdp import parse
-from tests.support.callworld import SLOT, World, given_up, sdp
+from tests.support.callworld import SLOT, Clock, World, given_up, sdp
 from tests.support.siptext import field
 
 DOWN = NgError("rtpengine at 127.0.0.1:22222 did not answer; check that it runs")
@@ -54,6 +55,18 @@ async def test_a_bye_that_nobody_answers_ends_the_call_all_the_same(one: World) 
     _, leg = await one.standing()
     await one.ask(models.Hangup(leg=leg))
     one.service.on_event(given_up(await one.channel.send("BYE")))
+    assert len(one.service.legs) == 0
+
+
+async def test_a_bye_whose_end_kamailio_could_not_tell_ends_the_call_in_time(
+    one: World, clock: Clock
+) -> None:
+    _, leg = await one.standing()
+    await one.ask(models.Hangup(leg=leg))
+    await one.channel.send("BYE")
+    await clock.advance(LOST_SECONDS - 1)
+    assert len(one.service.legs) == 1
+    await clock.advance(1)
     assert len(one.service.legs) == 0
 
 

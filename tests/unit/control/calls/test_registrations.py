@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from control.calls.channel import LOST_SECONDS
 from control.config import Registration, Settings
 from control.sip.effects import RegistrationState, Send
 from control.sip.uri import parse_uri
@@ -66,6 +67,12 @@ async def test_calls_that_come_by_a_registration_are_known_by_its_contact(make_w
     assert registrations.name_of("reg-a") is None
 
 
+async def test_a_user_name_may_be_a_mail_address(make_world: MakeWorld) -> None:
+    one = await make_world(with_accounts(account(username="u@example.com")))
+    one.service.registrations.start()
+    assert field(await one.channel.send("REGISTER"), "To") == "<sip:u%40example.com@127.0.0.9>"
+
+
 async def test_is_refreshed_in_time(make_world: MakeWorld, clock: Clock) -> None:
     one = await make_world(with_accounts())
     await registered(one)
@@ -94,6 +101,16 @@ async def test_a_failure_is_told_and_tried_again(
     await clock.advance(30)
     await one.channel.send("REGISTER")
     assert state(one) is RegistrationState.REGISTERING
+
+
+async def test_an_answer_that_was_lost_is_a_failure_in_time(make_world: MakeWorld, clock: Clock) -> None:
+    one = await make_world(with_accounts(account(retry=5)))
+    one.service.registrations.start()
+    await one.channel.send("REGISTER")
+    await clock.advance(LOST_SECONDS)
+    assert state(one) is RegistrationState.FAILED
+    await clock.advance(5)
+    await one.channel.send("REGISTER")
 
 
 async def test_a_registrar_without_address_is_looked_up_again(

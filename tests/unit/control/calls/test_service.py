@@ -128,7 +128,7 @@ async def test_a_worker_that_is_gone_loses_all_its_legs_in_whatever_state(one: W
     one.service.on_gone(one.worker)
     await one.channel.send("BYE")
     await one.channel.next(CancelInvite)
-    await one.channel.reply(603)
+    await one.channel.reply(503)
     await one.settle()
     assert one.channel.rest == []
     assert one.worker.silent
@@ -151,7 +151,7 @@ async def test_close_hangs_up_every_call(one: World) -> None:
     closing = asyncio.create_task(one.service.close(60))
     bye = await one.channel.send("BYE")
     await one.channel.next(CancelInvite)
-    await one.channel.reply(603)
+    await one.channel.reply(503)
     assert (await one.worker.next(models.Ended)).session == "s3"
     assert not closing.done()
     peer.answers(bye, 200)
