@@ -70,13 +70,13 @@ async def test_phone_hears_the_greeter_and_its_keys_are_heard(
         await phone.dial(system.uri("bot"))
         await phone.event("CALL_ESTABLISHED")
         await phone.hears(greeting, SPOKEN_WITHIN)
-        # The synthesiser's first text in its life is the same each time, sample by sample.
-        assert wav.correlation(phone.heard(), greeting) > 0.95
         await phone.press("5")
         await phone.hears(repeated, SPOKEN_WITHIN)
         await phone.press("#")
         await phone.event("CALL_CLOSED")
         await system.idle()
+        # The synthesiser's first text in its life is the same each time, sample by sample.
+        assert wav.correlation(phone.heard(), greeting) > 0.95
 
 
 async def test_sound_passes_unharmed(house: House, tmp_path: Path) -> None:

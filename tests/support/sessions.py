@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,6 +51,7 @@ class FakeControl(LegClient):
             on_notice=lambda notice: None,
             on_welcome=lambda legs: None,
         )
+        self.stream = stream
         self.requests: list[models.Message] = []
         self.answers: dict[type[models.Message], models.Model | LegError] = {
             models.Claim: LegError(LegErrorCode.NO_SUCH_LEG, "no incoming call waits"),
@@ -290,6 +291,12 @@ class Guest:
             await asyncio.sleep(0)
         raise AssertionError(f"no {name} in {ticks} ticks: {self.box.events}")
 
+    async def made(self) -> None:
+        """Wait until the audio of what is on is made."""
+        play = self.session.player.current
+        if play is not None and play.maker is not None:
+            await asyncio.wait([play.maker])
+
     async def leave(self) -> None:
         """Close the socket."""
         await self.session.disconnected()
@@ -300,6 +307,7 @@ class Guest:
         assert self.state is State.ENDED
         assert self.box.names.count("hangup") == 1
         assert self.box.names[-1] == "hangup"
+        assert self.box.late == []
         assert self.box.closed is not None
         assert self.box.closed[0] == code
         self.check_tracks()
@@ -338,13 +346,6 @@ async def idle(steps: int = 25) -> None:
     """Let everything run that can."""
     for _ in range(steps):
         await asyncio.sleep(0)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Let other threads work until `condition` holds."""
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - threads announce nothing
-            await asyncio.sleep(0.001)
 
 
 @asynccontextmanager

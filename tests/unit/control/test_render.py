@@ -70,7 +70,7 @@ def test_kamailio_is_more_patient_than_control() -> None:
 
 @pytest.mark.parametrize(
     ("level", "debug", "log_level"),
-    [("debug", "3", "7"), ("info", "1", "5"), ("warning", "0", "4"), ("error", "-1", "3")],
+    [("debug", "2", "7"), ("info", "1", "5"), ("warning", "0", "4"), ("error", "-1", "3")],
 )
 def test_log_levels(level: str, debug: str, log_level: str) -> None:
     assert f"debug={debug}" in kamailio(log_level=level)

@@ -1,0 +1,290 @@
+"""The order of plays and how much of each was heard, with the playout of one slot and no clock."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+
+import numpy as np
+import pytest
+import pytest_asyncio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from control.errors import MediaError, SpeechError
+from media.engine.arrays import FRAME
+from media.engine.playout import Playout
+from media.engine.reports import Event, SegmentEnded, SegmentStarted
+from media.engine.segment import Segment
+from media.session.player import Audio, Kind, Play, Player
+from media.speech.voice import Samples
+from tests.support.sessions import idle
+
+
+class Stage:
+    """A player whose output is one slot of a playout; it is its own listener."""
+
+    def __init__(self) -> None:
+        self.log: list[tuple[str, str | None]] = []
+        self.heard: list[int] = []
+        """Milliseconds heard of each play that ended, in order."""
+        self.player = Player(self, self)
+        self._playout = Playout(1)
+        self._slots = np.zeros(1, np.int64)
+
+    # Output
+
+    def enqueue(self, segment: Segment) -> None:
+        self._playout.enqueue(0, segment)
+
+    def stop(self) -> None:
+        self._playout.stop(0)
+
+    # Listener
+
+    def play_started(self, play: Play) -> None:
+        self.log.append(("start", play.play_id))
+
+    def play_ended(self, play: Play) -> None:
+        self.log.append(("end", play.play_id))
+        self.heard.append(play.played_ms)
+
+    def play_interrupted(self, play: Play) -> None:
+        self.log.append(("cut", play.play_id))
+
+    def play_failed(self, play: Play, error: MediaError) -> None:
+        self.log.append((f"fail: {error}", play.play_id))
+
+    # The test's side
+
+    def tick(self, count: int = 1) -> None:
+        for _ in range(count):
+            events: list[Event] = []
+            self._playout.run(self._slots, events)
+            for event in events:
+                match event:
+                    case SegmentStarted(segment=segment):
+                        self.player.segment_started(segment)
+                    case SegmentEnded(segment=segment):
+                        self.player.segment_ended(segment)
+
+    async def say(self, source: Callable[[], Audio], play_id: str | None = None, text: str = "x") -> Play:
+        play = self.player.say(text, source, play_id)
+        await idle()
+        return play
+
+
+@pytest_asyncio.fixture(name="stage")
+async def _stage() -> AsyncIterator[Stage]:
+    stage = Stage()
+    yield stage
+    await stage.player.close()
+
+
+def audio(
+    *lengths: int, gate: asyncio.Event | None = None, closed: list[bool] | None = None
+) -> Callable[[], Audio]:
+    """Chunks of so many samples; all but the first wait for `gate`."""
+
+    async def chunks() -> AsyncGenerator[Samples, None]:
+        try:
+            for index, length in enumerate(lengths):
+                if gate is not None and index:
+                    await gate.wait()
+                yield np.ones(length, np.int16)
+        finally:
+            if closed is not None:
+                closed.append(True)
+
+    return chunks
+
+
+def failing(*lengths: int) -> Callable[[], Audio]:
+    """Chunks of so many samples, then an error."""
+
+    async def chunks() -> AsyncGenerator[Samples, None]:
+        for length in lengths:
+            yield np.ones(length, np.int16)
+        raise SpeechError("no voice")
+
+    return chunks
+
+
+def refusing() -> Audio:
+    raise SpeechError("no provider")
+
+
+async def test_a_play_starts_with_its_first_sample_and_ends_with_its_last(stage: Stage) -> None:
+    play = await stage.say(audio(FRAME, FRAME), "a")
+    assert (stage.log, play.started, stage.player.current) == ([], False, play)
+    stage.tick()
+    assert stage.log == [("start", "a")]
+    assert (play.played_ms, play.total_ms) == (20, 40)
+    stage.tick()
+    assert stage.log == [("start", "a"), ("end", "a")]
+    assert stage.heard == [40]
+    assert stage.player.current is None
+
+
+async def test_the_same_id_goes_on_without_a_gap(stage: Stage) -> None:
+    first = await stage.say(audio(FRAME), "a", "one")
+    second = await stage.say(audio(2 * FRAME), "a", "two")
+    assert first is second
+    assert first.texts == ["one", "two"]
+    stage.tick(3)
+    assert stage.log == [("start", "a"), ("end", "a")]
+    assert stage.heard == [60]
+
+
+async def test_no_id_continues_no_id(stage: Stage) -> None:
+    assert await stage.say(audio(FRAME)) is await stage.say(audio(FRAME))
+    stage.tick(2)
+    assert stage.log == [("start", None), ("end", None)]
+
+
+async def test_after_its_end_the_same_id_is_a_new_play(stage: Stage) -> None:
+    first = await stage.say(audio(FRAME), "a")
+    stage.tick()
+    second = await stage.say(audio(FRAME), "a")
+    stage.tick()
+    assert first is not second
+    assert first.ssrc != second.ssrc
+    assert stage.log == [("start", "a"), ("end", "a")] * 2
+
+
+@pytest.mark.parametrize(("before", "after"), [("a", "b"), ("a", None), (None, "a")])
+async def test_another_id_cuts_first(stage: Stage, before: str | None, after: str | None) -> None:
+    await stage.say(audio(10 * FRAME), before)
+    stage.tick(3)
+    await stage.say(audio(FRAME), after)
+    stage.tick()
+    assert stage.log == [
+        *[("start", before), ("cut", before), ("end", before)],
+        *[("start", after), ("end", after)],
+    ]
+    assert stage.heard == [60, 20]
+
+
+async def test_speech_and_files_replace_each_other_even_under_one_id(stage: Stage) -> None:
+    await stage.say(audio(10 * FRAME), "a")
+    stage.tick()
+    file = stage.player.play(audio(10 * FRAME), "a")
+    again = stage.player.play(audio(10 * FRAME), "a")
+    assert file.kind is again.kind is Kind.FILE
+    await idle()
+    stage.tick()
+    await stage.say(audio(FRAME), "a")
+    stage.tick()
+    assert [what for what, _ in stage.log] == [
+        *["start", "cut", "end"],
+        "cut",
+        *["start", "cut", "end"],
+        *["start", "end"],
+    ]
+
+
+async def test_a_cut_play_that_was_not_heard_has_neither_start_nor_end(stage: Stage) -> None:
+    play = await stage.say(audio(FRAME), "a")
+    assert stage.player.interrupt() is play
+    stage.tick(2)
+    assert stage.log == [("cut", "a")]
+    assert stage.player.interrupt() is None
+
+
+async def test_a_cut_play_makes_no_more_audio(stage: Stage) -> None:
+    gate, closed = asyncio.Event(), list[bool]()
+    play = await stage.say(audio(FRAME, FRAME, gate=gate, closed=closed), "a")
+    play.auto_hangup, play.wait_input = True, 3.0
+    stage.tick()
+    stage.player.interrupt()
+    gate.set()
+    await idle()
+    stage.tick(3)
+    assert closed == [True]
+    assert (play.played_ms, play.total_ms) == (20, 20)
+    assert not play.auto_hangup
+    assert stage.log == [("start", "a"), ("cut", "a"), ("end", "a")]
+
+
+async def test_slow_audio_does_not_end_the_play(stage: Stage) -> None:
+    gate = asyncio.Event()
+    await stage.say(audio(FRAME, 100, gate=gate), "a")
+    stage.tick(10)
+    assert stage.log == [("start", "a")]
+    gate.set()
+    await idle()
+    stage.tick()
+    assert stage.log == [("start", "a"), ("end", "a")]
+    assert stage.heard == [(FRAME + 100) // 8]
+
+
+async def test_texts_are_made_in_order_and_one_at_a_time(stage: Stage) -> None:
+    gate, made = asyncio.Event(), list[bool]()
+    await stage.say(audio(FRAME, FRAME, gate=gate, closed=made), "a")
+    play = await stage.say(audio(FRAME, closed=made), "a")
+    assert (len(play.sources), made) == (1, [])
+    gate.set()
+    await idle()
+    assert (len(play.sources), made) == (0, [True, True])
+    stage.tick(3)
+    assert stage.heard == [60]
+
+
+async def test_a_text_without_sound_starts_and_ends(stage: Stage) -> None:
+    await stage.say(audio(), "a")
+    assert stage.log == [("start", "a"), ("end", "a")]
+    stage.tick(2)
+    assert stage.heard == [0]
+    assert len(stage.log) == 2
+
+
+async def test_a_text_without_sound_behind_another_changes_nothing(stage: Stage) -> None:
+    await stage.say(audio(FRAME), "a")
+    await stage.say(audio(), "a")
+    assert stage.log == []
+    stage.tick(3)
+    assert stage.log == [("start", "a"), ("end", "a")]
+    assert stage.heard == [20]
+
+
+async def test_what_fails_is_told_and_the_next_text_is_played(stage: Stage) -> None:
+    await stage.say(failing(FRAME), "a")
+    await stage.say(lambda: refusing(), "a")
+    await stage.say(audio(FRAME), "a")
+    assert stage.log == [("fail: no voice", "a"), ("fail: no provider", "a")]
+    stage.tick(3)
+    assert stage.log[2:] == [("start", "a"), ("end", "a")]
+    assert stage.heard == [40]
+
+
+async def test_what_fails_at_once_starts_and_ends(stage: Stage) -> None:
+    await stage.say(failing(), "a")
+    assert stage.log == [("fail: no voice", "a"), ("start", "a"), ("end", "a")]
+
+
+async def test_a_strange_segment_is_nobodys(stage: Stage) -> None:
+    await stage.say(audio(FRAME), "a")
+    stage.player.segment_started(Segment())
+    stage.player.segment_ended(Segment())
+    assert stage.log == []
+
+
+@given(
+    lengths=st.lists(st.integers(0, 700), min_size=1, max_size=6),
+    ticks=st.integers(0, 30),
+)
+@settings(max_examples=60, deadline=None)
+def test_an_interruption_counts_exactly_the_samples_that_left(lengths: list[int], ticks: int) -> None:
+    async def run() -> tuple[Play, Stage]:
+        stage = Stage()
+        play = await stage.say(audio(*lengths), "a")
+        stage.tick(ticks)
+        stage.player.interrupt()
+        await stage.player.close()
+        return play, stage
+
+    play, stage = asyncio.run(run())
+    total = sum(lengths)
+    assert play.total_ms == total // 8
+    assert play.played_ms == min(ticks * FRAME, total) // 8
+    over = ticks * FRAME >= total
+    assert ("cut", "a") not in stage.log if over else stage.log[-1][0] in ("cut", "end")
+    assert stage.log.count(("start", "a")) == stage.log.count(("end", "a")) == (ticks > 0 or total == 0)
