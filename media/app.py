@@ -11,10 +11,10 @@ from aiohttp import web
 
 from control import process
 from control.api.client import LegClient
-from control.api.models import Done, Incoming, Leave, Notice
+from control.api.models import Answered, Done, Hangup, Incoming, Leave, Message, Notice
 from control.config import Settings
+from control.errors import ConfigError, LegError, SetupError, SpeechError
 from control.ports import rtp_ports
-from control.errors import LegError, SetupError
 from control.tasks import Tasks
 from media.api.server import Arrival, Outbox, make_app
 from media.engine import reports
@@ -24,7 +24,7 @@ from media.fetch import Fetcher
 from media.metrics import Metrics
 from media.session import calling, playback
 from media.session.session import Services, Session
-from media.session.state import State
+from media.session.state import Parting, State
 from media.speech.client import SpeechClient
 from media.speech.tts.espeak import EspeakTts
 
@@ -49,6 +49,7 @@ class Worker:
             allow_private=settings.media.allow_private_urls, max_bytes=settings.media.max_file_bytes
         )
         self.tasks = Tasks(f"media {self.name}")
+        self._connecting = Tasks(f"leg API of {self.name}")
         self.legs = LegClient(
             f"ws://127.0.0.1:{settings.control.port}/legs",
             self.name,
@@ -119,21 +120,22 @@ class Worker:
         if session is not None:
             calling.noticed(session, notice)
         elif isinstance(notice, Incoming):
-            self.tasks.spawn(self._decline(notice))
+            self.tasks.spawn(self._decline(Leave(session=notice.session)))
+        elif isinstance(notice, Answered):
+            self.tasks.spawn(self._decline(Hangup(leg=notice.leg, reason="the bot has left")))
 
-    async def _decline(self, notice: Incoming) -> None:
-        """A call was offered to a session that has just gone: let another have it."""
+    async def _decline(self, message: Message) -> None:
+        """A session had just gone when a call was offered to it, or answered: nobody is to wait for it."""
         try:
-            await self.legs.request(Leave(session=notice.session), Done)
+            await self.legs.request(message, Done)
         except LegError as error:
-            log.debug("offer for a session that is gone: %s", error)
+            log.debug("call of a session that is gone: %s", error)
 
     def _welcome(self, standing: Collection[str]) -> None:
         """Control is (back) there: end calls it does not know, let waiting bots wait there again."""
         for session in list(self.sessions.values()):
             if session.leg is not None and session.leg not in standing:
-                session.leg = None
-                session.finish("system", "control was restarted")
+                session.finish("system", "control was restarted", Parting.KNOWN)
             elif session.state is State.WAITING:
                 self.tasks.spawn(calling.join_pool(session))
 
@@ -155,31 +157,38 @@ class Worker:
     # Life
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Serve until `stop` is set, then end every call and leave nothing behind."""
+        """Serve until `stop` is set, then end every call and leave nothing behind. Raises SetupError."""
         api = self.settings.api
-        await self.speech.start()
-        self.clock.start()
-        legs = asyncio.create_task(self.legs.run())
         runner = web.AppRunner(make_app(api, self), access_log=None, shutdown_timeout=STOP_SECONDS)
-        await runner.setup()
         try:
+            await self.speech.start()
+            self.clock.start()
+            self._connecting.spawn(self.legs.run())
+            await runner.setup()
             await _listen(web.TCPSite(runner, api.address, api.port, reuse_port=True), api.address, api.port)
             log.info("bots connect to ws://%s:%d/call/sip", api.address, api.port)
             await stop.wait()
+        except SpeechError as error:
+            raise SetupError(str(error)) from error
         finally:
-            self._draining = True
-            for session in list(self.sessions.values()):
-                session.finish("system", "shutdown")
-            await runner.cleanup()
+            await self._close(runner)
+
+    async def _close(self, runner: web.AppRunner) -> None:
+        self._draining = True
+        for session in list(self.sessions.values()):
+            session.finish("system", "shutdown", Parting.RESTART)
+        await runner.cleanup()
+        try:
             async with asyncio.timeout(STOP_SECONDS):
                 await self.tasks.settle()
-            legs.cancel()
-            await asyncio.gather(legs, return_exceptions=True)
-            await self.tasks.close()
-            await self.fetcher.close()
-            self.clock.stop()
-            self.engine.close()
-            await self.speech.stop()
+        except TimeoutError:
+            log.warning("control was not told of the end of every call: it does not answer")
+        await self.tasks.close()
+        await self._connecting.close()
+        await self.fetcher.close()
+        self.clock.stop()
+        self.engine.close()
+        await self.speech.stop()
 
 
 async def _listen(site: web.TCPSite, address: str, port: int) -> None:
@@ -190,7 +199,9 @@ async def _listen(site: web.TCPSite, address: str, port: int) -> None:
 
 
 async def serve(settings: Settings, stop: asyncio.Event, number: int) -> None:
-    """Run worker `number` until `stop` is set. Raises SetupError."""
+    """Run worker `number` until `stop` is set. Raises ConfigError and SetupError."""
+    if number not in range(settings.media.workers):
+        raise ConfigError(f"there is no media worker {number}: media.workers is {settings.media.workers}")
     await Worker(settings, number).run(stop)
 
 

@@ -21,6 +21,10 @@ log = logging.getLogger(__name__)
 
 MAX_MESSAGE = 1 << 20
 MAX_QUEUED_EVENTS = 2000
+CLOSE_SECONDS = 5.0
+"""How long a bot may take to read what is left once its socket is to close."""
+MAX_CLOSE_REASON = 123
+"""Bytes (RFC 6455 section 5.5)."""
 SESSION_ID = re.compile(r"[A-Za-z0-9._~-]{1,128}")
 POOL = re.compile(r"[A-Za-z0-9_-]{1,32}")
 
@@ -73,8 +77,9 @@ class Gate(Protocol):
 class Outbox:
     """Events to one bot: strictly ordered, never dropped; a bot that stops reading is cut off."""
 
-    def __init__(self, socket: web.WebSocketResponse) -> None:
+    def __init__(self, socket: web.WebSocketResponse, abort: Callable[[], None]) -> None:
         self._socket = socket
+        self._abort = abort
         self._queue: asyncio.Queue[str | tuple[int, str]] = asyncio.Queue()
         self._closing = False
 
@@ -89,17 +94,18 @@ class Outbox:
         self._queue.put_nowait(events.encode(event))
 
     def close(self, code: int, reason: str) -> None:
-        """Close the socket after what was queued."""
+        """Close the socket after what was queued; after CLOSE_SECONDS without it."""
         if not self._closing:
             self._closing = True
             self._queue.put_nowait((code, reason))
+            asyncio.get_running_loop().call_later(CLOSE_SECONDS, self._abort)
 
     async def run(self) -> None:
         """Write until the socket is closed."""
         while True:
             match await self._queue.get():
                 case (int(code), str(reason)):
-                    await self._socket.close(code=code, message=reason.encode()[:120])
+                    await self._socket.close(code=code, message=_close_reason(reason))
                     return
                 case str(text):
                     try:
@@ -117,8 +123,10 @@ def make_app(settings: Api, gate: Gate) -> web.Application:
         if (refusal := gate.refusal(arrival)) is not None:
             raise _error(*refusal)
         socket = web.WebSocketResponse(max_msg_size=MAX_MESSAGE, heartbeat=settings.ping or None)
-        await socket.prepare(request)
-        await _serve(socket, lambda outbox: gate.session(arrival, outbox))
+        if not socket.can_prepare(request) or request.transport is None:
+            raise _error(HTTPStatus.BAD_REQUEST, "this is for WebSockets: ask for the upgrade (RFC 6455)")
+        outbox = Outbox(socket, request.transport.abort)
+        await _serve(request, socket, gate.session(arrival, outbox), outbox)
         return socket
 
     async def healthz(_: web.Request) -> web.Response:
@@ -141,28 +149,30 @@ def make_app(settings: Api, gate: Gate) -> web.Application:
     return app
 
 
-async def _serve(socket: web.WebSocketResponse, make: Callable[[Outbox], BotSession]) -> None:
-    """Run one session on its open socket."""
-    outbox = Outbox(socket)
-    session = make(outbox)
-    writer = asyncio.create_task(outbox.run())
+async def _serve(
+    request: web.Request, socket: web.WebSocketResponse, session: BotSession, outbox: Outbox
+) -> None:
+    """Upgrade, and run the session until its socket is closed."""
     try:
-        session.open()
-        async for message in socket:
-            if message.type is WSMsgType.TEXT:
-                session.receive(message.data)
-            elif message.type is WSMsgType.BINARY:
-                session.receive_binary(message.data)
+        await socket.prepare(request)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(outbox.run())
+            session.open()
+            async for message in socket:
+                if message.type is WSMsgType.TEXT:
+                    session.receive(message.data)
+                elif message.type is WSMsgType.BINARY:
+                    session.receive_binary(message.data)
+            outbox.close(WSCloseCode.OK, "")
     finally:
         await session.disconnected()
-        writer.cancel()
-        await asyncio.gather(writer, return_exceptions=True)
 
 
 def _arrival(request: web.Request) -> Arrival:
     """Read the query. Raises HTTPBadRequest."""
     query = request.query
-    session_id = query.get("id") or f"s.{uuid.uuid4()}"
+    given = query.get("id", "")
+    session_id = given or f"s.{uuid.uuid4()}"
     if not SESSION_ID.fullmatch(session_id):
         raise _error(HTTPStatus.BAD_REQUEST, "id takes 1 to 128 letters, digits, '.', '_', '~' or '-'", "id")
     pool = query.get("route")
@@ -170,19 +180,26 @@ def _arrival(request: web.Request) -> Arrival:
         raise _error(HTTPStatus.BAD_REQUEST, "route takes 1 to 32 letters, digits, '-' or '_'", "route")
     if query.get("dump", "true") not in ("true", "false"):
         raise _error(HTTPStatus.BAD_REQUEST, "dump takes true or false", "dump")
-    return Arrival(session_id, "id" in query, pool, query.get("serverSideTrack") or "server-side-track")
+    return Arrival(session_id, bool(given), pool, query.get("serverSideTrack") or "server-side-track")
+
+
+def _close_reason(text: str) -> bytes:
+    """`text` as far as it fits into a close frame, in whole characters."""
+    return text.encode("utf-8", "replace")[:MAX_CLOSE_REASON].decode("utf-8", "ignore").encode()
 
 
 def _error(status: HTTPStatus, message: str, field: str | None = None) -> web.HTTPException:
     """A refusal with the JSON body that every refusal has."""
     body = {"code": int(status), "message": message} | ({"field": field} if field else {})
-    return _STATUS[status](text=json.dumps({"error": body}), content_type="application/json")
+    # A challenge belongs to every 401 (RFC 9110 section 11.6.1).
+    headers = {hdrs.WWW_AUTHENTICATE: "Bearer"} if status is HTTPStatus.UNAUTHORIZED else None
+    text = json.dumps({"error": body})
+    return _STATUS[status](text=text, content_type="application/json", headers=headers)
 
 
 _STATUS: dict[HTTPStatus, type[web.HTTPException]] = {
     HTTPStatus.BAD_REQUEST: web.HTTPBadRequest,
     HTTPStatus.UNAUTHORIZED: web.HTTPUnauthorized,
-    HTTPStatus.NOT_FOUND: web.HTTPNotFound,
     HTTPStatus.CONFLICT: web.HTTPConflict,
     HTTPStatus.SERVICE_UNAVAILABLE: web.HTTPServiceUnavailable,
 }
@@ -195,15 +212,20 @@ async def _errors_as_json(request: web.Request, handler: Handler) -> web.StreamR
     except web.HTTPException as error:
         if error.status < 400 or error.content_type == "application/json":
             raise
-        body = {
-            "error": {"code": error.status, "message": f"{request.method} {request.path}: {error.reason}"}
-        }
-        return web.json_response(body, status=error.status)
+        message = f"{request.method} {request.path}: {error.reason}"
+        error.text = json.dumps({"error": {"code": error.status, "message": message}})
+        error.content_type = "application/json"
+        raise
 
 
 def _authentication(tokens: tuple[str, ...]) -> Middleware:
     """Ask for a bearer token on everything but /healthz, when tokens are configured."""
-    known = [token.encode() for token in tokens]
+
+    def octets(token: str) -> bytes:
+        # A header's octets that are no UTF-8 stand in its text as lone surrogates.
+        return token.encode("utf-8", "surrogateescape")
+
+    known = [octets(token) for token in tokens]
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -212,7 +234,7 @@ def _authentication(tokens: tuple[str, ...]) -> Middleware:
             if scheme.lower() != "bearer":
                 given = request.query.get("token", "")
             # Every token is compared, so that the time taken says nothing.
-            if not sum(hmac.compare_digest(given.encode(), token) for token in known):
+            if not sum(hmac.compare_digest(octets(given), token) for token in known):
                 raise _error(HTTPStatus.UNAUTHORIZED, "send a valid token: Authorization: Bearer TOKEN")
         return await handler(request)
 

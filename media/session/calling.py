@@ -10,7 +10,7 @@ from control.rtpengine.media import Stream
 from media.api import commands, events
 from media.session import playback
 from media.session.clock import now_ms
-from media.session.state import State
+from media.session.state import Parting, State
 
 if TYPE_CHECKING:
     from media.session.session import Session
@@ -23,7 +23,9 @@ DEFAULT_POOL = "default"
 async def arrive(session: "Session") -> None:
     """Claim the call the bot was told of, or let it wait for one, unless it speaks first."""
     arrival = session.arrival
-    if arrival.claims and await _claim(session):
+    if arrival.claims:
+        await _claim(session)
+    if session.state is not State.IDLE:
         return
     if arrival.pool is None:
         with suppress(TimeoutError):
@@ -41,18 +43,27 @@ async def join_pool(session: "Session") -> None:
         await session.services.legs.request(request, models.Done)
     except LegError as error:
         if error.code is not LegErrorCode.NOT_CONNECTED:
-            session.error("sip", str(error), 500)
+            _give_up(session, "sip", error)
 
 
-async def _claim(session: "Session") -> bool:
+async def _claim(session: "Session") -> None:
     request = models.Claim(session=session.id, leg=session.id)
     try:
         offered(session, await session.services.legs.request(request, models.Incoming))
     except LegError as error:
         if error.code is not LegErrorCode.NO_SUCH_LEG:
-            session.error("sip", str(error), 500)
-        return False
-    return True
+            _give_up(session, "sip", error)
+
+
+def status(error: LegError) -> int:
+    """The code of an ``error`` or ``reject`` event for a refusal of control."""
+    return int(error.code) if error.code > 0 else 503
+
+
+def _give_up(session: "Session", sender: str, error: LegError) -> None:
+    """Control's refusal leaves nothing to wait for."""
+    session.error(sender, str(error), status(error))
+    session.finish("system", "failed", Parting.LEAVE)
 
 
 async def invite(session: "Session", command: commands.Invite) -> None:
@@ -61,27 +72,28 @@ async def invite(session: "Session", command: commands.Invite) -> None:
     option = command.option
     if not option.callee:
         raise CommandError('command "invite": field "option.callee" is missing')
-    if session.state is State.WAITING:
-        await session.services.legs.request(models.Leave(session=session.id), models.Done)
-        session.require("invite", State.WAITING)
+    endpoint = session.endpoint()
+    waited = session.state is State.WAITING
     session.step(State.DIALING)
     _remember(session, option)
+    session.call.caller, session.call.callee = option.caller or "", option.callee
     sip = option.sip or commands.SipOption()
     request = models.Invite(
         session=session.id,
         caller=option.caller,
         callee=option.callee,
-        endpoint=session.endpoint(),
+        endpoint=endpoint,
         username=sip.username,
         password=sip.password,
         realm=sip.realm,
         headers=sip.headers or {},
     )
     try:
+        if waited:
+            await session.services.legs.request(models.Leave(session=session.id), models.Done)
         invited = await session.services.legs.request(request, models.Invited)
     except LegError as error:
-        code = int(error.code) if error.code > 0 else 503
-        _refused(session, code, str(error))
+        _refused(session, status(error), str(error))
         session.finish("system", "rejected")
         return
     session.leg = invited.leg
@@ -98,10 +110,11 @@ async def ringing(session: "Session", command: commands.Ringing) -> None:
     media = await session.services.legs.request(request, models.Media)
     session.call.ringing = session.call.ringing or now_ms()
     if media.stream is not None:
-        session.connect(media.stream)
+        if not session.connect(media.stream):
+            return
         session.begin_playing()
     if command.ringtone:
-        playback.play(session, commands.Play(command="play", url=command.ringtone))
+        session.ringtone = playback.play(session, commands.Play(url=command.ringtone))
 
 
 async def accept(session: "Session", command: commands.Accept) -> None:
@@ -110,8 +123,13 @@ async def accept(session: "Session", command: commands.Accept) -> None:
     _remember(session, command.option)
     request = models.Accept(leg=session.leg or "", session=session.id, endpoint=session.endpoint())
     session.step(State.ANSWERING)
-    media = await session.services.legs.request(request, models.Media)
-    session.player.interrupt()
+    try:
+        media = await session.services.legs.request(request, models.Media)
+    except LegError as error:
+        _give_up(session, "command", error)
+        return
+    if session.ringtone is not None and session.player.current is session.ringtone:
+        session.player.interrupt()
     if media.stream is not None:
         session.connect(media.stream)
 
@@ -119,13 +137,11 @@ async def accept(session: "Session", command: commands.Accept) -> None:
 async def reject(session: "Session", command: commands.Reject) -> None:
     """Refuse."""
     session.require("reject", State.OFFERED)
-    code = command.code if command.code is not None else 603
-    if not 400 <= code <= 699:
-        raise CommandError(f'command "reject": field "code" must be 400 to 699, not {code}')
-    request = models.Reject(leg=session.leg or "", session=session.id, code=code, reason=command.reason)
+    request = models.Reject(
+        leg=session.leg or "", session=session.id, code=command.code or 603, reason=command.reason
+    )
     await session.services.legs.request(request, models.Done)
-    session.leg = None
-    session.finish("callee", "rejected")
+    session.finish("callee", "rejected", Parting.KNOWN)
 
 
 def hangup(session: "Session", command: commands.Hangup) -> None:
@@ -160,7 +176,7 @@ def noticed(session: "Session", notice: models.Notice) -> None:
     if isinstance(notice, models.Incoming):
         offered(session, notice)
         return
-    if notice.leg != session.leg and session.state is not State.DIALING:
+    if notice.leg != session.leg:
         return
     match notice:
         case models.Ringing(stream=stream):
@@ -179,16 +195,15 @@ def noticed(session: "Session", notice: models.Notice) -> None:
         case models.Rejected(code=code, reason=reason):
             _refused(session, code, reason)
         case models.Ended(initiator=initiator, reason=reason):
-            session.leg = None
-            session.finish(initiator, reason)
+            session.finish(initiator, reason, Parting.KNOWN)
 
 
 def _answered(session: "Session", stream: Stream, sdp: str) -> None:
     session.step(State.TALKING)
     session.call.answer = now_ms()
-    session.connect(stream)
-    session.send(events.Answer(track_id=session.id, timestamp=session.call.answer, sdp=sdp))
-    session.begin_playing()
+    if session.connect(stream):
+        session.send(events.Answer(track_id=session.id, timestamp=session.call.answer, sdp=sdp))
+        session.begin_playing()
 
 
 def _refused(session: "Session", code: int, reason: str) -> None:
@@ -201,6 +216,21 @@ def _remember(session: "Session", option: commands.CallOption) -> None:
     session.call.extra = option.extra
     if option.sip is not None and option.sip.hangup_headers:
         session.call.bye_headers = dict(option.sip.hangup_headers)
+
+
+def farewell(
+    session: "Session", reason: str, parting: Parting
+) -> models.Leave | models.Reject | models.Hangup | None:
+    """What control must be told when `session` ends now."""
+    if parting is Parting.KNOWN:
+        return None
+    pending = session.state in (State.OFFERED, State.ANSWERING)
+    if session.leg is None or (pending and parting is not Parting.HANG_UP):
+        return models.Leave(session=session.id)
+    if session.state is State.OFFERED:
+        # Unlike a hangup, it spares the call that another bot has accepted meanwhile.
+        return models.Reject(leg=session.leg, session=session.id, reason=reason)
+    return models.Hangup(leg=session.leg, reason=reason, headers=session.call.bye_headers)
 
 
 def hangup_event(session: "Session", ended: int, initiator: str, reason: str) -> events.Hangup:

@@ -11,7 +11,7 @@ import soxr
 from media import files
 from media.api import commands, events
 from media.session.clock import now_ms
-from media.session.player import Audio
+from media.session.player import Audio, Play
 from media.session.state import State
 from media.speech.voice import Samples
 
@@ -35,13 +35,14 @@ def tts(session: "Session", command: commands.Tts) -> None:
     play.wait_input = command.input_seconds or play.wait_input
 
 
-def play(session: "Session", command: commands.Play) -> None:
+def play(session: "Session", command: commands.Play) -> Play:
     """Play a file from a URL or from the folder of sounds."""
     session.require("play", *HEARING)
     source = _file(session.services, command.url)
     playing = session.player.play(source, command.play_id or command.url)
     playing.auto_hangup = bool(command.auto_hangup)
     playing.wait_input = command.input_seconds
+    return playing
 
 
 def history(session: "Session", command: commands.History) -> None:
@@ -72,7 +73,9 @@ def _samples(data: bytes, sample_rate: int) -> Callable[[], Audio]:
 
     async def chunks() -> AsyncGenerator[Samples, None]:
         given = np.frombuffer(data, "<i2").astype(np.int16)
-        yield await asyncio.to_thread(soxr.resample, given, sample_rate, SAMPLE_RATE)
+        if sample_rate != SAMPLE_RATE:
+            given = await asyncio.to_thread(soxr.resample, given, sample_rate, SAMPLE_RATE)
+        yield given
 
     return chunks
 

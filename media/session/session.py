@@ -1,7 +1,7 @@
 """One bot connection and its call: its state, the order of what it does, and its end.
 
 What a command does stands in one module for each family; this one knows which commands there are and that every
-session ends exactly once, with ``trackEnd``, ``hangup`` and close code 1000 in that order.
+session ends exactly once, with ``trackEnd``, ``hangup`` and the closing of its socket in that order.
 """
 
 import asyncio
@@ -13,9 +13,9 @@ from typing import Protocol
 from aiohttp import WSCloseCode
 
 from control.api.client import LegClient
-from control.api.models import Done, Hangup, Leave
+from control.api.models import Done, Message
 from control.config import Settings
-from control.errors import CommandError, EngineFullError, LegError
+from control.errors import CommandError, EngineFullError, LegError, MediaError
 from control.rtpengine.media import Endpoint, Stream
 from control.tasks import Tasks
 from media.api import commands, events
@@ -24,8 +24,8 @@ from media.engine.engine import Engine
 from media.fetch import Fetcher
 from media.session import calling, playback
 from media.session.clock import now_ms
-from media.session.player import Player
-from media.session.state import STEPS, CallRecord, State
+from media.session.player import Play, Player
+from media.session.state import STEPS, CallRecord, Parting, State
 from media.session.track import ServerSideTrack
 from media.speech.tts.base import Tts
 
@@ -69,12 +69,15 @@ class Session:
         self.option = commands.CallOption()
         self.track = ServerSideTrack(self, services.engine, arrival.track_id)
         self.player = Player(self.track, self.track)
+        self.ringtone: Play | None = None
         self._outbox = outbox
         self._directory = directory
         self._connected: int | None = None
         self._queue: deque[commands.Command] = deque()
         self._queued = asyncio.Event()
         self._tasks = Tasks(f"session {self.id}")
+        self._runner: asyncio.Task[None] | None = None
+        """Carries out the commands."""
 
     def step(self, state: State) -> None:
         """Change the state; the only place where it changes."""
@@ -94,7 +97,7 @@ class Session:
 
     def open(self) -> None:
         """The socket is open: find out what the bot came for, and carry out its commands."""
-        self._tasks.spawn(self._run())
+        self._runner = self._tasks.spawn(self._run())
 
     def receive(self, text: str) -> None:
         """A command came in. ``hangup`` and ``interrupt`` overtake what waits; the rest keeps its order."""
@@ -118,11 +121,12 @@ class Session:
 
     def receive_binary(self, data: bytes) -> None:
         """Binary frames carry audio of another call type."""
-        self.error("command", f"{len(data)} binary bytes: /call/sip takes commands as text only", 400)
+        if self.state is not State.ENDED:
+            self.error("command", f"{len(data)} binary bytes: /call/sip takes commands as text only", 400)
 
     async def disconnected(self) -> None:
         """The socket is closed: end the call if it still stands."""
-        self.finish("system", "the bot disconnected", leave=True)
+        self.finish("system", "the bot disconnected", Parting.LEAVE)
         await self.player.close()
         await self._tasks.close()
 
@@ -160,7 +164,7 @@ class Session:
         except CommandError as error:
             self.error("command", str(error), error.code)
         except LegError as error:
-            self.error("command", str(error), error.code if error.code > 0 else 500)
+            self.error("command", str(error), calling.status(error))
 
     # Media
 
@@ -175,14 +179,20 @@ class Session:
             self._directory.took_slot(self, self.slot)
         return Endpoint(engine.address, engine.port)
 
-    def connect(self, stream: Stream) -> None:
-        """Let media flow as `stream` says."""
+    def connect(self, stream: Stream) -> bool:
+        """Let media flow as `stream` says; whether it does. One that the engine cannot use ends the call."""
         if self.slot is None:
-            return
-        self.services.engine.connect(self.slot, stream)
+            return False
+        try:
+            self.services.engine.connect(self.slot, stream)
+        except MediaError as error:
+            self.error("media", str(error), 500)
+            self.finish("system", "failed")
+            return False
         if self._connected is None:
             self._connected = now_ms()
             self.send(events.TrackStart(track_id=self.id, timestamp=self._connected))
+        return True
 
     def begin_playing(self) -> None:
         """The far end can hear: what was said before is played now."""
@@ -203,16 +213,14 @@ class Session:
         """End the call on our side."""
         self.finish("system", reason)
 
-    def finish(self, initiator: str, reason: str, *, leave: bool = False) -> None:
-        """End the session; the first call of this decides how, any other does nothing.
-
-        `leave`: an incoming call that nobody accepted yet is left to other bots instead of being refused.
-        """
+    def finish(self, initiator: str, reason: str, parting: Parting = Parting.HANG_UP) -> None:
+        """End the session; the first call of this decides how, any other does nothing."""
         if self.state is State.ENDED:
             return
-        state = self.state
+        farewell = calling.farewell(self, reason, parting)
         self.step(State.ENDED)
-        self._queue.clear()
+        if self._runner is not None:
+            self._runner.cancel()
         self.player.interrupt()
         self.track.close()
         ended = now_ms()
@@ -223,23 +231,16 @@ class Session:
                 duration = ended - self._connected
                 self.send(events.TrackEnd(track_id=self.id, timestamp=ended, duration=duration, ssrc=ssrc))
         self.send(calling.hangup_event(self, ended, initiator, reason))
-        self._outbox.close(WSCloseCode.OK, reason)
-        self._release(state, reason, leave)
+        restarts = parting is Parting.RESTART
+        self._outbox.close(WSCloseCode.SERVICE_RESTART if restarts else WSCloseCode.OK, reason)
         self._directory.ended(self)
+        self.leg = self.slot = None
+        if farewell is not None:
+            self.services.tasks.spawn(self._tell(farewell))
 
-    def _release(self, state: State, reason: str, leave: bool) -> None:
-        """Tell control that this session needs its leg, or its place in the pool, no longer."""
-        leg, self.leg = self.leg, None
-        if leg is None or (leave and state is State.OFFERED):
-            if state in (State.IDLE, State.WAITING, State.OFFERED, State.DIALING):
-                self.services.tasks.spawn(self._farewell(Leave(session=self.id)))
-        else:
-            farewell = Hangup(leg=leg, reason=reason, headers=self.call.bye_headers)
-            self.services.tasks.spawn(self._farewell(farewell))
-
-    async def _farewell(self, message: Leave | Hangup) -> None:
+    async def _tell(self, farewell: Message) -> None:
         try:
-            await self.services.legs.request(message, Done)
+            await self.services.legs.request(farewell, Done)
         except LegError as error:
             # Control ends the legs and forgets the waiting sessions of a worker it has lost.
-            log.debug("session %s: %s: %s", self.id, message.method, error)
+            log.debug("session %s: %s: %s", self.id, farewell.method, error)

@@ -24,13 +24,25 @@ class State(Enum):
 
 STEPS: dict[State, frozenset[State]] = {
     State.IDLE: frozenset({State.WAITING, State.OFFERED, State.DIALING, State.ENDED}),
-    State.WAITING: frozenset({State.IDLE, State.OFFERED, State.DIALING, State.ENDED}),
+    State.WAITING: frozenset({State.OFFERED, State.DIALING, State.ENDED}),
     State.OFFERED: frozenset({State.ANSWERING, State.ENDED}),
     State.ANSWERING: frozenset({State.TALKING, State.ENDED}),
     State.DIALING: frozenset({State.TALKING, State.ENDED}),
     State.TALKING: frozenset({State.ENDED}),
     State.ENDED: frozenset(),
 }
+
+
+class Parting(Enum):
+    """What becomes of the call when a session ends, and of the bot."""
+
+    HANG_UP = "hang up"
+    LEAVE = "leave"
+    """It is hung up, but one that came in and was not answered yet goes to another bot if it may."""
+    RESTART = "restart"
+    """As LEAVE; the worker stops, and the bot may come back."""
+    KNOWN = "known"
+    """Control has ended it."""
 
 
 @dataclass(slots=True)
