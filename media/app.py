@@ -146,13 +146,21 @@ class Worker:
             session = self._slots.get(event.slot)
             if session is None:
                 continue
-            match event:
-                case reports.DigitPressed(digit=digit):
-                    playback.digit(session, digit)
-                case reports.SegmentStarted(segment=segment):
-                    session.player.segment_started(segment)
-                case reports.SegmentEnded(segment=segment):
-                    session.player.segment_ended(segment)
+            try:
+                self._heard(session, event)
+            except Exception:
+                # A fault in one call must not cost another the events of this tick.
+                log.exception("session %s: %s", session.id, type(event).__name__)
+                session.finish("system", "failed", Parting.FAULT)
+
+    def _heard(self, session: Session, event: reports.Event) -> None:
+        match event:
+            case reports.DigitPressed(digit=digit):
+                playback.digit(session, digit)
+            case reports.SegmentStarted(segment=segment):
+                session.player.segment_started(segment)
+            case reports.SegmentEnded(segment=segment):
+                session.player.segment_ended(segment)
 
     # Life
 

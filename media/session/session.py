@@ -25,7 +25,7 @@ from media.fetch import Fetcher
 from media.session import calling, playback
 from media.session.clock import now_ms
 from media.session.player import Play, Player
-from media.session.state import STEPS, CallRecord, Parting, State
+from media.session.state import CLOSE_CODES, STEPS, CallRecord, Parting, State
 from media.session.track import ServerSideTrack
 from media.speech.tts.base import Tts
 
@@ -98,6 +98,13 @@ class Session:
     def open(self) -> None:
         """The socket is open: find out what the bot came for, and carry out its commands."""
         self._runner = self._tasks.spawn(self._run())
+        self._runner.add_done_callback(self._stopped)
+
+    def _stopped(self, runner: asyncio.Task[None]) -> None:
+        """A fault of ours is in the log; the bot must not wait for an answer that never comes."""
+        if not runner.cancelled() and runner.exception() is not None:
+            self.error("server", "an internal error ends this call; the operator's log tells more", 500)
+            self.finish("system", "failed", Parting.FAULT)
 
     def receive(self, text: str) -> None:
         """A command came in. ``hangup`` and ``interrupt`` overtake what waits; the rest keeps its order."""
@@ -231,8 +238,7 @@ class Session:
                 duration = ended - self._connected
                 self.send(events.TrackEnd(track_id=self.id, timestamp=ended, duration=duration, ssrc=ssrc))
         self.send(calling.hangup_event(self, ended, initiator, reason))
-        restarts = parting is Parting.RESTART
-        self._outbox.close(WSCloseCode.SERVICE_RESTART if restarts else WSCloseCode.OK, reason)
+        self._outbox.close(CLOSE_CODES.get(parting, WSCloseCode.OK), reason)
         self._directory.ended(self)
         self.leg = self.slot = None
         if farewell is not None:

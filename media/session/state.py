@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from aiohttp import WSCloseCode
+
 from media.session.clock import now_ms
 
 
@@ -41,8 +43,17 @@ class Parting(Enum):
     """It is hung up, but one that came in and was not answered yet goes to another bot if it may."""
     RESTART = "restart"
     """As LEAVE; the worker stops, and the bot may come back."""
+    FAULT = "fault"
+    """As LEAVE; something that we did not foresee has gone wrong here."""
     KNOWN = "known"
     """Control has ended it."""
+
+
+CLOSE_CODES: dict[Parting, int] = {
+    Parting.RESTART: WSCloseCode.SERVICE_RESTART,
+    Parting.FAULT: WSCloseCode.INTERNAL_ERROR,
+}
+"""How the bot's socket is closed; 1000 otherwise."""
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
@@ -26,6 +27,7 @@ from media import app
 from media.app import Worker
 from media.engine import reports
 from media.engine.segment import Segment
+from media.session.state import Parting
 from media.speech.client import SpeechClient
 from tests.support import bot, ports
 from tests.support.farend import FarEnd
@@ -396,3 +398,25 @@ async def test_reports_of_slots_that_are_nobodys(tmp_path: Path) -> None:
             [reports.DigitPressed(0, "1"), reports.MediaStarted(1), reports.SegmentEnded(2, Segment())]
         )
         assert worker.engine.used == 0
+
+
+async def test_a_fault_in_one_call_costs_no_other_its_events(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    heard: list[str] = []
+
+    def digit(session: Any, key: str) -> None:
+        if session.id == "bad":
+            raise ZeroDivisionError
+        heard.append(key)
+
+    monkeypatch.setattr(app.playback, "digit", digit)
+    async with resting(tmp_path) as (worker, _):
+        ends: list[object] = []
+        for slot, name in enumerate(("bad", "good")):
+            session: Any = SimpleNamespace(id=name, finish=lambda *how: ends.append(how))
+            worker.took_slot(session, slot)
+        worker._engine_events([reports.DigitPressed(0, "1"), reports.DigitPressed(1, "2")])
+    assert heard == ["2"]
+    assert ends == [("system", "failed", Parting.FAULT)]
+    assert "ZeroDivisionError" in caplog.text

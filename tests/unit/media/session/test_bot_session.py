@@ -4,6 +4,7 @@ import pytest
 
 from control.api import models
 from media.api.server import Arrival
+from media.session import playback
 from media.session.session import Session
 from media.session.state import STEPS, Parting, State
 from tests.support.sessions import LEG, NOT_CONNECTED, House, Mailbox, idle
@@ -133,3 +134,20 @@ async def test_a_socket_that_never_opened_leaves_nothing(house: House) -> None:
     await session.disconnected()
     assert box.names == ["hangup"]
     assert box.closed == (1000, "the bot disconnected")
+
+
+async def test_a_fault_of_ours_ends_the_call_and_says_so(
+    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    guest = house.guest()
+    await guest.talk()
+    monkeypatch.setattr(playback, "history", fail)
+    guest.send("history", speaker="bot", text="x")
+    await idle()
+    error = next(event for event in guest.box.events if event["event"] == "error")
+    assert (error["sender"], error["code"]) == ("server", 500)
+    assert guest.check_end(1011)["reason"] == "failed"
+    assert "ZeroDivisionError" in caplog.text
