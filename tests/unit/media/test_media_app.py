@@ -27,6 +27,7 @@ from media import app
 from media.app import Worker
 from media.engine import reports
 from media.engine.segment import Segment
+from media.session import playback
 from media.session.state import Parting
 from media.speech.client import SpeechClient
 from tests.support import bot, ports
@@ -410,7 +411,7 @@ async def test_a_fault_in_one_call_costs_no_other_its_events(
             raise ZeroDivisionError
         heard.append(key)
 
-    monkeypatch.setattr(app.playback, "digit", digit)
+    monkeypatch.setattr(playback, "digit", digit)
     async with resting(tmp_path) as (worker, _):
         ends: list[object] = []
         for slot, name in enumerate(("bad", "good")):
