@@ -21,12 +21,12 @@ up: setup ## Start everything here, show the log; Ctrl-C stops it
 test: ## Set up, lint, run all tests, check coverage
 	@exec scripts/test.sh $(ARGS)
 
-lint: ## Check style and types
+lint: setup ## Check style and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-fmt: ## Format the code
+fmt: setup ## Format the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 

@@ -1,12 +1,16 @@
 #!/bin/bash
 # Sets up, checks and tests everything; prints how long each step took.
 # The last line is pytest's own closing line. The exit status is that of the first step that failed.
-# Arguments go to pytest.
+# Arguments go to pytest; coverage is checked only without, for all tests.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
 # Modules without input and output must be covered almost whole; shells around them are not measured here.
-SANS_IO='control/sip/*,control/calls/routes.py,control/calls/trunks.py,control/console.py'
+SANS_IO='control/sip/*,control/api/jsonrpc.py,control/api/models.py,control/console.py'
+SANS_IO+=',control/calls/addresses.py,control/calls/pool.py,control/calls/registry.py,control/calls/routes.py,control/calls/trunks.py'
+SANS_IO+=',control/kamailio/datagram.py,control/kamailio/events.py,control/rtpengine/ng.py,control/rtpengine/media.py'
+SANS_IO+=',media/api/commands.py,media/api/encoding.py,media/api/events.py,media/api/fields.py,media/api/masking.py,media/api/options.py'
+SANS_IO+=',media/engine/*,media/session/player.py,media/speech/protocol.py,media/speech/schedule.py,media/speech/text.py'
 COVERED_PERCENT=95
 CLOSING='^(=+ )?([0-9]+ [a-z]+, )*([0-9]+ (passed|failed|error|errors|skipped|deselected|warnings?|xfailed|xpassed)|no tests ran).* in [0-9.]+s'
 
@@ -39,6 +43,6 @@ step setup scripts/setup.sh test || exit
 mkdir -p .cache
 step lint make --no-print-directory lint
 step pytest run_pytest "$@"
-step coverage check_coverage
+[ $# -gt 0 ] || step coverage check_coverage
 grep -E "$CLOSING" "$log" | tail -n 1
 exit $failed
