@@ -227,7 +227,7 @@ async def test_a_flood_bans_the_flooder_and_nobody_else(tmp_path: Path) -> None:
         await no_event_before(control, ann)
         answers = [flooder.received.get_nowait() for _ in range(flooder.received.qsize())]
         assert answers
-        assert not any("still-here" in answer for answer in answers)
+        assert not any(b"still-here" in answer for answer in answers)
 
 
 async def test_loopback_is_never_banned(tmp_path: Path) -> None:
