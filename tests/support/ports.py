@@ -10,10 +10,10 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import NamedTuple
 
-CLAIMS = range(1, 97)
+CLAIMS = range(1, 48)
 CLAIM_PORT = 10_009
 FIRST_PORT = 10_240
-PORTS_PER_CLAIM = 100
+PORTS_PER_CLAIM = 200
 """All claims end below 20000, the start of rtpengine's default range."""
 PEER_PORTS = range(30_000, 32_767)
 """Ports of peers on their own addresses."""
@@ -103,6 +103,9 @@ def even_port(address: str) -> int:
 def _free(address: Address) -> bool:
     for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
         with socket.socket(socket.AF_INET, kind) as probe:
+            if kind is socket.SOCK_STREAM:
+                # Servers may listen where connections of one before are in TIME_WAIT.
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(address)
             except OSError:
