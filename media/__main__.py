@@ -6,7 +6,7 @@ import os
 # library reads this when numpy is first imported.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from media.app import main  # noqa: E402
+from media.app import main
 
 if __name__ == "__main__":
     main()
