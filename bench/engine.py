@@ -10,12 +10,16 @@ On loopback the sender also pays for the delivery to the receiver's socket, so s
 receiving cheaper than on a network card.
 
     .venv/bin/python bench/engine.py --calls 500 --seconds 5 --json
+
+With --vad it runs twice, without and with voice detection on every call; what the network computes does not
+depend on the audio.
 """
 
 import argparse
 import asyncio
 import gc
 import json
+import os
 import resource
 import socket
 import struct
@@ -26,6 +30,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as in a media worker; read when numpy is imported
+
 import numpy as np
 import uvloop
 
@@ -34,6 +40,7 @@ from media.engine.clock import LATENESS, TickClock
 from media.engine.engine import Engine
 from media.engine.reports import Event
 from media.engine.segment import Segment
+from media.engine.voice import Detector, VoiceOptions
 
 ADDRESS = "127.0.0.1"
 FIRST_PORT = 10001
@@ -43,6 +50,8 @@ SLICES = 10
 """Parts of a tick that the far end spreads its sends over."""
 ASYNCIO_CALLS = 200
 """Most calls of the yardstick: it fills a core at less than a thousand."""
+UNCHANGED = {"calls", "sent_packets"}
+"""Figures that say nothing new of the run with voice detection."""
 HEADER = struct.Struct("!BBHII")
 
 
@@ -207,8 +216,8 @@ class Timed:
         return events
 
 
-def fill(engine: Engine, ports: list[int], seconds: float) -> None:
-    """Connect a call to each port and let it play noise to the end."""
+def fill(engine: Engine, ports: list[int], seconds: float, vad: Detector | None) -> None:
+    """Connect a call to each port, let it play noise to the end, and listen to it."""
     noise = np.random.default_rng(2).normal(0, 3000, round((seconds + 5) * RATE)).astype(np.int16)
     for port in ports:
         slot = engine.allocate()
@@ -217,16 +226,18 @@ def fill(engine: Engine, ports: list[int], seconds: float) -> None:
         segment.append(noise)
         segment.close()
         engine.enqueue(slot, segment)
+        if vad is not None:
+            engine.enable_voice(slot, VoiceOptions(detector=vad))
 
 
-async def engine_cost(calls: int, seconds: float) -> dict[str, float]:
+async def engine_cost(calls: int, seconds: float, vad: Detector | None = None) -> dict[str, float]:
     """Run the engine; the figures of the report."""
     engine = Engine(ADDRESS, 0, calls)
     timed = Timed(engine, round(seconds * 50) + 100)
     clock = TickClock(timed, lambda _: None)
     try:
         async with child(calls, seconds, engine.port) as process:
-            fill(engine, json.loads(await line(process)), seconds)
+            fill(engine, json.loads(await line(process)), seconds, vad)
             gc.collect()
             gc.freeze()
             gc.disable()
@@ -296,6 +307,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Cost of the tick engine against per-packet asyncio.")
     parser.add_argument("--calls", type=int, default=500, help="calls at once (default 500)")
     parser.add_argument("--seconds", type=float, default=5.0, help="length of each run (default 5)")
+    parser.add_argument(
+        "--vad",
+        nargs="?",
+        type=Detector,
+        const=Detector.SILERO,
+        choices=list(Detector),
+        help="also with voice detection, by this detector (default silero)",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--far-end", type=int, metavar="PORT", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -305,6 +324,11 @@ def main() -> None:
         far_end(arguments.calls, arguments.seconds, arguments.far_end)
         return
     figures = uvloop.run(engine_cost(arguments.calls, arguments.seconds))
+    if arguments.vad is not None:
+        listening = uvloop.run(engine_cost(arguments.calls, arguments.seconds, arguments.vad))
+        figures |= {f"vad_{name}": value for name, value in listening.items() if name not in UNCHANGED}
+        difference = listening["us_per_call_tick"] - figures["us_per_call_tick"]
+        figures["vad_extra_us_per_call_tick"] = round(difference, 2)
     figures |= asyncio.run(asyncio_cost(min(arguments.calls, ASYNCIO_CALLS), min(arguments.seconds, 5.0)))
     ratio = figures["asyncio_us_per_call_tick"] / figures["us_per_call_tick"]
     figures["ratio_to_asyncio"] = round(ratio, 2)

@@ -161,6 +161,8 @@ class Worker:
                 session.player.segment_started(segment)
             case reports.SegmentEnded(segment=segment):
                 session.player.segment_ended(segment)
+            case reports.SpeechStarted() | reports.SpeechStopped() | reports.SilencePassed():
+                session.hearing.report(event)
 
     # Life
 

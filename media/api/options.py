@@ -67,15 +67,15 @@ class VadOption(Model):
 
     enable: bool = True
     aggressiveness: Aggressiveness | None = None
-    """0 (hears everything) to 3 (hears only clear speech)."""
+    """0 (takes much for voice) to 3 (only clear speech); 2 when absent."""
     type: Line = "silero"
-    """Engine; unknown ones fall back to the default engine."""
+    """``silero`` or ``webrtc``; unknown ones fall back to silero."""
     speech_padding: Ms = 250
     """Voice must last so long before ``speaking`` is sent."""
     silence_padding: Ms = 100
     """Pauses below this do not end an utterance."""
     voice_threshold: Fraction | None = None
-    """Probability above which a window is voice."""
+    """Probability above which silero's answer is voice; without it, `aggressiveness` decides."""
     silence_timeout: Ms | None = None
     """Sends ``silence`` each time nothing was said for so long; 0 and absent: never."""
 

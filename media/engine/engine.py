@@ -1,4 +1,4 @@
-"""The tick engine: RTP in, frames, playout, RTP out, for all calls of a worker at once."""
+"""The tick engine: RTP in, frames, playout, RTP out, voice detection, for all calls of a worker at once."""
 
 from collections import deque
 
@@ -17,6 +17,7 @@ from media.engine.sockets import open_udp
 from media.engine.stats import Counters, Stats
 from media.engine.stream import Stream, check
 from media.engine.transmit import Transmitter
+from media.engine.voice import Voice, VoiceOptions
 
 
 class Engine:
@@ -30,10 +31,11 @@ class Engine:
     do, being rtpengine's. A released slot is used again after all others that are free; what still
     arrives for its old call is a stranger, for its port belongs to nobody.
 
-    Raises SetupError when address and port (0: any) cannot be bound.
+    Raises SetupError when address and port (0: any) cannot be bound, or a package with weights is missing.
     """
 
     def __init__(self, address: str, port: int, capacity: int) -> None:
+        self._voice = Voice(capacity)
         self._socket = open_udp(address, port)
         keep_heap()
         self.capacity = capacity
@@ -105,6 +107,7 @@ class Engine:
         self._receiver.disconnect(slot)
         self._transmitter.disconnect(slot)
         self._playout.stop(slot)
+        self._voice.disable(slot)
         self._jitter.reset(slot)
         self._decoder.reset(slot)
         self._counters.retire(slot)
@@ -122,6 +125,16 @@ class Engine:
         self._check(slot)
         return self._playout.stop(slot)
 
+    def enable_voice(self, slot: int, options: VoiceOptions) -> None:
+        """Report from the next tick on when the peer speaks and when not; again: start anew."""
+        self._check(slot)
+        self._voice.enable(slot, options)
+
+    def disable_voice(self, slot: int) -> None:
+        """Report no more of that; nothing when it was not enabled."""
+        self._check(slot)
+        self._voice.disable(slot)
+
     def tick(self) -> list[Event]:
         """Do one step of 20 ms for all connected slots; return what happened, in order."""
         events: list[Event] = []
@@ -129,6 +142,8 @@ class Engine:
         self._receiver.run(descriptor, events)
         self._decoder.run(self._active, self._tick)
         self._transmitter.run(descriptor, self._playout.run(self._transmitter.slots, events))
+        # Last, so that the time it takes does not shift what is sent.
+        self._voice.run(self._decoder.frames, self._decoder.fresh, events)
         self._tick += 1
         return events
 

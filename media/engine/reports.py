@@ -36,4 +36,41 @@ class SegmentEnded:
     segment: Segment
 
 
-Event = MediaStarted | DigitPressed | SegmentStarted | SegmentEnded
+@dataclass(frozen=True, slots=True)
+class SpeechStarted:
+    """The peer speaks."""
+
+    slot: int
+    ago: int
+    """Samples since the voice began."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechStopped:
+    """The peer has stopped to speak: the end of the last `SpeechStarted`."""
+
+    slot: int
+    silence: int
+    """Samples since the voice ended."""
+    speech: int
+    """Samples from the beginning of the voice to its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class SilencePassed:
+    """The peer has not spoken for the timeout of its detection, or for a multiple of it."""
+
+    slot: int
+    silence: int
+    """Samples since the voice ended, or since the detection was turned on."""
+
+
+Event = (
+    MediaStarted
+    | DigitPressed
+    | SegmentStarted
+    | SegmentEnded
+    | SpeechStarted
+    | SpeechStopped
+    | SilencePassed
+)

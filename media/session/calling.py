@@ -203,6 +203,7 @@ def _answered(session: "Session", stream: Stream, sdp: str) -> None:
     session.call.answer = now_ms()
     if session.connect(stream):
         session.send(events.Answer(track_id=session.id, timestamp=session.call.answer, sdp=sdp))
+        session.hearing.answered()
         session.begin_playing()
 
 

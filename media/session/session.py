@@ -24,6 +24,7 @@ from media.engine.engine import Engine
 from media.fetch import Fetcher
 from media.session import calling, playback
 from media.session.clock import now_ms
+from media.session.hearing import Hearing
 from media.session.player import Play, Player
 from media.session.state import CLOSE_CODES, STEPS, CallRecord, Parting, State
 from media.session.track import ServerSideTrack
@@ -69,6 +70,7 @@ class Session:
         self.option = commands.CallOption()
         self.track = ServerSideTrack(self, services.engine, arrival.track_id)
         self.player = Player(self.track, self.track)
+        self.hearing = Hearing(self, services.engine, self.track)
         self.ringtone: Play | None = None
         self._outbox = outbox
         self._directory = directory
@@ -199,6 +201,7 @@ class Session:
         if self._connected is None:
             self._connected = now_ms()
             self.send(events.TrackStart(track_id=self.id, timestamp=self._connected))
+        self.hearing.listen(self.slot, self.option.vad)
         return True
 
     def begin_playing(self) -> None:

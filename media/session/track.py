@@ -35,6 +35,7 @@ class ServerSideTrack:
         self._slot: int | None = None
         self._held: list[Segment] = []
         self._input_timer: asyncio.TimerHandle | None = None
+        self._caller_speaks = False
 
     def attach(self, slot: int) -> None:
         """Play into `slot` from now on."""
@@ -53,6 +54,11 @@ class ServerSideTrack:
         if self._input_timer is not None:
             self._input_timer.cancel()
             self._input_timer = None
+
+    def caller_spoke(self, *, still: bool) -> None:
+        """The caller has begun to speak (`still`), or has stopped; who speaks over a question has answered it."""
+        self._caller_speaks = still
+        self.input_heard()
 
     # Output
 
@@ -89,7 +95,7 @@ class ServerSideTrack:
         )
         if play.auto_hangup:
             self._owner.hang_up("autohangup")
-        elif play.wait_input:
+        elif play.wait_input and not self._caller_speaks:
             loop = asyncio.get_running_loop()
             self._input_timer = loop.call_later(play.wait_input, self._no_input, now_ms(), play.wait_input)
 

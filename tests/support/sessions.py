@@ -224,6 +224,10 @@ class House:
                         session.player.segment_started(segment)
                     case reports.SegmentEnded(segment=segment) if session is not None:
                         session.player.segment_ended(segment)
+                    case reports.SpeechStarted() | reports.SpeechStopped() | reports.SilencePassed() if (
+                        session is not None
+                    ):
+                        session.hearing.report(event)
 
 
 class Guest:

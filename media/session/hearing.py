@@ -1,0 +1,108 @@
+"""What the bot is told of the caller's voice: ``speaking`` and ``silence`` on the caller's track.
+
+The engine counts in samples of the caller's audio. The wall clock is read when speech begins; all times up to the next
+beginning follow from it by samples, so that they fit together exactly.
+"""
+
+from typing import Protocol
+
+from media.api import events
+from media.api.options import VadOption
+from media.engine.arrays import RATE
+from media.engine.engine import Engine
+from media.engine.reports import SilencePassed, SpeechStarted, SpeechStopped
+from media.engine.voice import Detector, VoiceOptions
+from media.session.clock import now_ms
+from media.session.track import ServerSideTrack
+
+VoiceEvent = SpeechStarted | SpeechStopped | SilencePassed
+
+_PER_MS = RATE // 1000
+
+
+class Owner(Protocol):
+    """What hearing needs of its session."""
+
+    id: str
+
+    def send(self, event: events.Event) -> None:
+        """Tell the bot."""
+
+    def error(self, sender: str, message: str, code: int | None = None) -> None:
+        """Tell the bot that something went wrong; the call goes on."""
+
+
+class Hearing:
+    """Voice detection of one session."""
+
+    def __init__(self, owner: Owner, engine: Engine, track: ServerSideTrack) -> None:
+        self._owner = owner
+        self._engine = engine
+        self._track = track
+        self._option: VadOption | None = None
+        self._complaint: str | None = None
+        """To be told once the call is answered: errors before would look like its failure."""
+        self._speech = self._silence = 0
+        """When the last speech began, and when the silence did: ms since the epoch."""
+
+    def listen(self, slot: int, option: VadOption | None) -> None:
+        """The caller's audio comes to `slot`; nothing changes when that is known already."""
+        if option is None or not option.enable or option is self._option:
+            return
+        self._option = option
+        self._complaint = None
+        if option.type.lower() not in set(Detector):
+            self._complaint = (
+                f'"vad.type" {option.type!r} is not offered here: {Detector.SILERO} is used; '
+                f"there are {', '.join(Detector)}"
+            )
+        self._engine.enable_voice(slot, voice_options(option))
+        self._silence = now_ms()
+
+    def answered(self) -> None:
+        """The bot knows that the call stands."""
+        if self._complaint is not None:
+            self._owner.error("vad", self._complaint, 501)
+            self._complaint = None
+
+    def report(self, event: VoiceEvent) -> None:
+        """The engine heard something, or nothing for a while."""
+        match event:
+            case SpeechStarted(ago=ago):
+                self._track.caller_spoke(still=True)
+                self._speech = now_ms() - ago // _PER_MS
+                self._owner.send(
+                    events.Speaking(track_id=self._owner.id, timestamp=now_ms(), start_time=self._speech)
+                )
+            case SpeechStopped(silence=silence, speech=speech):
+                self._track.caller_spoke(still=False)
+                self._silence = self._speech + speech // _PER_MS
+                self._silent(silence, self._speech, speech // _PER_MS)
+            case SilencePassed(silence=silence):
+                self._silent(silence)
+
+    def _silent(self, samples: int, start: int | None = None, duration: int | None = None) -> None:
+        """Silence for so many samples, after speech of `duration` ms that began at `start`."""
+        self._owner.send(
+            events.Silence(
+                track_id=self._owner.id,
+                timestamp=now_ms(),
+                start_time=self._silence,
+                duration=samples // _PER_MS,
+                speech_start=start,
+                speech_duration=duration,
+            )
+        )
+
+
+def voice_options(option: VadOption) -> VoiceOptions:
+    """`option` as the engine takes it; unknown types become the default."""
+    kind = option.type.lower()
+    return VoiceOptions(
+        detector=Detector(kind) if kind in set(Detector) else Detector.SILERO,
+        aggressiveness=option.aggressiveness,
+        threshold=option.voice_threshold,
+        speech_padding=option.speech_padding,
+        silence_padding=option.silence_padding,
+        silence_timeout=option.silence_timeout or 0,
+    )
