@@ -46,7 +46,8 @@ auplay_srate {rate}
 ausrc_channels 1
 auplay_channels 1
 rtp_ports 10000-10100
-jitter_buffer_delay 1-2
+jitter_buffer_delay 2-200
+audio_buffer 20-4000
 module_path /usr/lib/baresip/modules
 module g711.so
 module sndfile.so
