@@ -1,10 +1,14 @@
 """What a worker exposes on ``/metrics``."""
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+import numpy as np
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
+
+from media.engine.clock import LATENESS, Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -12,6 +16,9 @@ if TYPE_CHECKING:
     from prometheus_client import Metric
 
     from media.app import Worker
+
+
+NANOSECONDS = 1_000_000_000
 
 
 class Metrics(Collector):
@@ -36,3 +43,18 @@ class Metrics(Collector):
         yield CounterMetricFamily(
             "sidecall_ticks_late", "Ticks that began too late.", worker.clock.schedule.late
         )
+        yield _lateness(worker.clock.schedule)
+        packets = CounterMetricFamily("sidecall_rtp_packets", "RTP packets of all calls.", labels=["outcome"])
+        for outcome, number in asdict(worker.engine.totals()).items():
+            packets.add_metric([outcome], number)
+        packets.add_metric(["stranger"], worker.engine.strangers)
+        yield packets
+
+
+def _lateness(schedule: Schedule) -> HistogramMetricFamily:
+    """How long after its time the engine woke up, in seconds; the sum is not known."""
+    bounds = [f"{bound / NANOSECONDS:g}" for bound in LATENESS] + ["+Inf"]
+    counts = np.cumsum(schedule.histogram).tolist()
+    family = HistogramMetricFamily("sidecall_tick_lateness_seconds", "Lateness of the engine's ticks.")
+    family.add_metric([], list(zip(bounds, counts, strict=True)), None)
+    return family

@@ -199,6 +199,9 @@ async def test_a_call_from_offer_to_hangup(tmp_path: Path) -> None:
         assert "sidecall_slots 4.0" in text
         assert "sidecall_ticks_total" in text
         assert "sidecall_ticks_late_total" in text
+        assert 'sidecall_tick_lateness_seconds_bucket{le="0.001"}' in text
+        assert 'sidecall_tick_lateness_seconds_bucket{le="+Inf"}' in text
+        assert 'sidecall_rtp_packets_total{outcome="stranger"} 0.0' in text
         await each.send("tts", text=TONE, base64=True, option={"samplerate": 8000}, playId="a")
         assert (await each.event("trackEnd"))["duration"] == 200
         node.control.far.press(9)
