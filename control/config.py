@@ -163,7 +163,6 @@ class Speech(Section):
 
     tts: Literal["espeak"] = "espeak"
     speaker: str = "en-us"
-    processes: Annotated[int, Field(ge=1, le=16)] = 1
 
 
 class Calls(Section):
