@@ -17,8 +17,10 @@ pytestmark = pytest.mark.daemons
 
 BACK_WITHIN = 20.0
 WORKERS = 2
-CALLS = 10
-"""Bots reach either worker by chance: all of them the same one once in 2**9 runs."""
+MAX_CALLS = 60
+"""Bots reach either worker by chance."""
+ABNORMAL = 1006
+"""RFC 6455 7.1.5: closed without a Close frame."""
 
 
 def processes(system: System, what: str) -> list[psutil.Process]:
@@ -73,8 +75,9 @@ async def test_a_worker_that_dies_costs_only_its_own_calls(tmp_path: Path) -> No
     async with AsyncExitStack() as stack:
         system = await stack.enter_async_context(running_system(tmp_path, media={"workers": WORKERS}))
         caller = await stack.enter_async_context(phone(ports.peer(12), system.sip))
-        talks: list[tuple[Bot, Dialog]] = []
-        for _ in range(CALLS):
+        talks: dict[int, list[tuple[Bot, Dialog]]] = {}
+        while len(talks) < WORKERS:
+            assert sum(map(len, talks.values())) < MAX_CALLS, f"all bots reached the same worker: {list(talks)}"
             bot = await stack.enter_async_context(system.waiting_bot())
             dialog = caller.call(system.uri("bot"))
             dialog.send("INVITE", body=sipwire.sdp(caller.address.host, 20_000))
@@ -83,22 +86,25 @@ async def test_a_worker_that_dies_costs_only_its_own_calls(tmp_path: Path) -> No
             await dialog.response(200)
             dialog.ack()
             await bot.event("answer")
-            talks.append((bot, dialog))
-        processes(system, "media")[0].kill()
-        lost = [dialog for bot, dialog in talks if not await talks_on(bot, dialog)]
-        assert 0 < len(lost) < CALLS
-        for _ in lost:
+            talks.setdefault(worker_of(system, bot), []).append((bot, dialog))
+        victim, spared = talks
+        psutil.Process(victim).kill()
+        for bot, _ in talks[victim]:
+            assert await bot.closed() == ABNORMAL
             caller.reply(await caller.request("BYE", within=15), 200)
+        for bot, dialog in talks[spared]:
+            await bot.send("history", speaker="bot", text="still here?")
+            await bot.event("addHistory")
+            await dialog.bye()
+            await bot.ended()
         await system.idle()
 
 
-async def talks_on(bot: Bot, dialog: Dialog) -> bool:
-    """Whether the bot still has its call; if so, end it."""
-    try:
-        await bot.send("history", speaker="bot", text="still here?")
-        await bot.event("addHistory")
-    except (AssertionError, ConnectionError):
-        return False
-    await dialog.bye()
-    await bot.ended()
-    return True
+def worker_of(system: System, bot: Bot) -> int:
+    """Process id of the media worker that holds the socket of `bot`."""
+    peer = bot.local
+    return next(
+        process.pid
+        for process in processes(system, "media")
+        if any(connection.raddr == peer for connection in process.net_connections("tcp"))
+    )

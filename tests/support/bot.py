@@ -26,6 +26,12 @@ class Bot:
         self._news = asyncio.Condition()
 
     @property
+    def local(self) -> tuple[str, int]:
+        """Our address and port of the socket."""
+        host, port = self.socket.get_extra_info("sockname")[:2]
+        return host, port
+
+    @property
     def names(self) -> list[str]:
         """The names of all events so far, in order."""
         return [event["event"] for event in self.events]
