@@ -12,11 +12,15 @@ Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
 RATE = 8000
-"""Samples per second of G.711 (RFC 3551 section 4.5.14)."""
-FRAME = 160
-"""Samples of one tick: 20 ms."""
-BLOCK = 80
-"""Samples of 10 ms, the unit that packet durations are multiples of."""
+"""Samples per second of the narrow band: G.711 (RFC 3551 section 4.5.14)."""
+WIDE = 16_000
+"""Samples per second of the wide band: G.722, Opus."""
+TICKS = 50
+"""Ticks per second."""
+FRAME = RATE // TICKS
+"""Samples of one tick (20 ms) of the narrow band."""
+BLOCK = FRAME // 2
+"""Samples of 10 ms of the narrow band, the unit that packet durations are multiples of."""
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _KEEP = 32 << 20

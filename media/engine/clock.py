@@ -34,13 +34,15 @@ class Schedule:
     """
 
     def __init__(self, start: int, period: int = PERIOD) -> None:
-        self._due, self._period = start, period
+        self.due = start
+        """When the next tick is due, in ns."""
+        self._period = period
         self.ticks = self.skipped = self.late = 0
         self.histogram = np.full(len(LATENESS) + 1, 0, np.int64)
 
     def advance(self, now: int) -> int:
         """How many ticks are to be done at `now` (ns), 0 to 1 + CATCH_UP; the others due are skipped."""
-        lateness = now - self._due
+        lateness = now - self.due
         if lateness < 0:
             return 0
         self.histogram[np.searchsorted(LATENESS, lateness, side="right")] += 1
@@ -49,7 +51,7 @@ class Schedule:
         self.late += missed
         self.skipped += 1 + missed - todo
         self.ticks += todo
-        self._due += (1 + missed) * self._period
+        self.due += (1 + missed) * self._period
         return todo
 
 
@@ -65,11 +67,17 @@ class TickClock:
 
     Runs in the event loop on a timerfd: a loop's own timers have a resolution of 1 ms, this one is as
     exact as the kernel. What `tick` or `on_events` raises goes to the loop's exception handler; the
-    beat goes on.
+    beat goes on. After each beat `on_rest` is told how long its work took and how long it is to the next (ns; it may be
+    less than nothing).
     """
 
-    def __init__(self, engine: Ticking, on_events: Callable[[list[Event]], None]) -> None:
-        self._engine, self._on_events = engine, on_events
+    def __init__(
+        self,
+        engine: Ticking,
+        on_events: Callable[[list[Event]], None],
+        on_rest: Callable[[int, int], None] = lambda _busy, _left: None,
+    ) -> None:
+        self._engine, self._on_events, self._on_rest = engine, on_events, on_rest
         self._timer = -1
         self._loop: asyncio.AbstractEventLoop | None = None
         self.schedule = Schedule(time.monotonic_ns())
@@ -98,7 +106,10 @@ class TickClock:
 
     def _beat(self) -> None:
         os.read(self._timer, 8)
-        for _ in range(self.schedule.advance(time.monotonic_ns())):
+        began = time.monotonic_ns()
+        for _ in range(self.schedule.advance(began)):
             self._on_events(self._engine.tick())
             if self._loop is None:  # stopped by on_events
                 return
+        ended = time.monotonic_ns()
+        self._on_rest(ended - began, self.schedule.due - ended)

@@ -3,21 +3,22 @@
 from collections import deque
 
 import numpy as np
-import numpy.typing as npt
 
 from control.errors import EngineFullError, MediaError
-from media.engine.arrays import Ints, Pcm, keep_heap
-from media.engine.decode import Decoder
+from media.engine.arrays import RATE, WIDE, Pcm, keep_heap
+from media.engine.band import Band
+from media.engine.codecs import make_coder
+from media.engine.codecs.base import Coder
 from media.engine.jitter import Jitter
-from media.engine.playout import Playout, Stopped
+from media.engine.playout import Stopped
 from media.engine.receive import Receiver
 from media.engine.reports import Event
 from media.engine.segment import Segment
 from media.engine.sockets import open_udp
 from media.engine.stats import Counters, Stats
-from media.engine.stream import Stream, check
+from media.engine.stream import FORMATS, Codec, Stream, check
 from media.engine.transmit import Transmitter
-from media.engine.voice import Voice, VoiceOptions
+from media.engine.voice import VoiceOptions
 
 
 class Engine:
@@ -35,21 +36,20 @@ class Engine:
     """
 
     def __init__(self, address: str, port: int, capacity: int) -> None:
-        self._voice = Voice(capacity)
-        self._socket = open_udp(address, port)
         keep_heap()
         self.capacity = capacity
-        self._free = deque(range(capacity))
-        self._taken = np.full(capacity, fill_value=False)
-        self._connected = np.full(capacity, fill_value=False)
-        self._active: Ints = np.flatnonzero(self._connected)
-        self._tick = 0
+        self._coders: dict[int, Coder] = {}
+        self._codecs: list[Codec | None] = [None] * capacity
+        self._homes: list[Band | None] = [None] * capacity
         self._counters = Counters(capacity)
         self._jitter = Jitter(capacity, self._counters)
+        self._bands = {rate: Band(capacity, rate, self._jitter, self._coders) for rate in (RATE, WIDE)}
         self._receiver = Receiver(capacity, self._jitter, self._counters)
-        self._decoder = Decoder(capacity, self._jitter)
-        self._playout = Playout(capacity)
-        self._transmitter = Transmitter(capacity, self._counters)
+        self._transmitter = Transmitter(capacity, self._counters, self._coders)
+        self._free = deque(range(capacity))
+        self._taken, self._connected = (np.full(capacity, fill_value=False) for _ in range(2))
+        self._tick = 0
+        self._socket = open_udp(address, port)
 
     @property
     def address(self) -> str:
@@ -93,73 +93,112 @@ class Engine:
                 f"source port {peer.port} already belongs to slot {self._receiver.owner(peer.port)}: "
                 "two calls of one worker cannot have the same"
             )
-        if self._decoder.alaw[slot] != peer.alaw:
-            self._jitter.reset(slot)  # what waits there is of the old codec
-            self._decoder.alaw[slot] = peer.alaw
+        if self._codecs[slot] is not peer.codec:
+            self._change_codec(slot, peer.codec)
         self._receiver.connect(slot, peer)
         self._transmitter.connect(slot, peer)
         self._connected[slot] = True
-        self._active = np.flatnonzero(self._connected)
+        self._select()
+
+    def _change_codec(self, slot: int, codec: Codec) -> None:
+        band = self._homes[slot] or self._bands[FORMATS[codec].rate]
+        coder = make_coder(codec, band.rate)
+        self._jitter.reset(slot)  # what waits there is of the old codec
+        self._drop_coder(slot)
+        if coder is not None:
+            self._coders[slot] = coder
+        self._codecs[slot] = codec
+        band.join(slot)
+        self._homes[slot] = band
+        band.decoder.alaw[slot] = codec is Codec.PCMA
+        band.decoder.coded[slot] = coder is not None
+
+    def _drop_coder(self, slot: int) -> None:
+        if slot in self._coders:
+            self._coders.pop(slot).close()
+        self._codecs[slot] = None
+
+    def _select(self) -> None:
+        for band in self._bands.values():
+            band.select(self._connected, self._transmitter.sends)
 
     def release(self, slot: int) -> None:
         """Give the slot back; its segments are stopped."""
         self._check(slot)
         self._receiver.disconnect(slot)
         self._transmitter.disconnect(slot)
-        self._playout.stop(slot)
-        self._voice.disable(slot)
         self._jitter.reset(slot)
-        self._decoder.reset(slot)
+        for band in self._bands.values():
+            band.leave(slot)
+        self._homes[slot] = None
+        self._drop_coder(slot)
         self._counters.retire(slot)
         self._taken[slot] = self._connected[slot] = False
-        self._active = np.flatnonzero(self._connected)
+        self._select()
         self._free.append(slot)
+
+    def rate(self, slot: int) -> int:
+        """Samples per second that the slot works at: those of its first codec; 8000 before it is connected."""
+        home = self._homes[slot]
+        return RATE if home is None else home.rate
+
+    def renew(self, slot: int) -> None:
+        """Go on sending as a new stream, of another SSRC: the peer has heard somebody else meanwhile."""
+        self._check(slot)
+        self._transmitter.renew(slot)
 
     def enqueue(self, slot: int, segment: Segment) -> None:
         """Play `segment` after those queued before; raises MediaError when it was queued before."""
-        self._check(slot)
-        self._playout.enqueue(slot, segment)
+        self._home(slot).playout.enqueue(slot, segment)
 
     def stop(self, slot: int) -> Stopped | None:
         """Drop all segments now: the next tick sends silence. None when there are none."""
-        self._check(slot)
-        return self._playout.stop(slot)
+        return self._home(slot).playout.stop(slot)
 
     def enable_voice(self, slot: int, options: VoiceOptions) -> None:
         """Report from the next tick on when the peer speaks and when not; again: start anew."""
-        self._check(slot)
-        self._voice.enable(slot, options)
+        self._home(slot).voice.enable(slot, options)
 
     def disable_voice(self, slot: int) -> None:
         """Report no more of that; nothing when it was not enabled."""
-        self._check(slot)
-        self._voice.disable(slot)
+        self._home(slot).voice.disable(slot)
 
     def tick(self) -> list[Event]:
         """Do one step of 20 ms for all connected slots; return what happened, in order."""
         events: list[Event] = []
-        descriptor = self._socket.fileno()
-        self._receiver.run(descriptor, events)
-        self._decoder.run(self._active, self._tick)
-        self._transmitter.run(descriptor, self._playout.run(self._transmitter.slots, events))
+        self._receive(events)
+        self._decode()
+        self._play(events)
+        self._send()
         # Last, so that the time it takes does not shift what is sent.
-        self._voice.run(self._decoder.frames, self._decoder.fresh, events)
+        self._listen(events)
         self._tick += 1
         return events
 
+    def _receive(self, events: list[Event]) -> None:
+        self._receiver.run(self._socket.fileno(), events)
+
+    def _decode(self) -> None:
+        for band in self._bands.values():
+            band.hear(self._tick)
+
+    def _play(self, events: list[Event]) -> None:
+        for band in self._bands.values():
+            slots = band.sending
+            if len(slots):
+                self._transmitter.encode(slots, band.play(events), band.decoder.coded)
+
+    def _send(self) -> None:
+        self._transmitter.send(self._socket.fileno())
+
+    def _listen(self, events: list[Event]) -> None:
+        for band in self._bands.values():
+            band.listen(events)
+
     def received(self, slot: int) -> Pcm:
-        """What the last tick decoded for `slot`: int16 of 0, 160 or 320 samples, valid until the next."""
-        return self._decoder.frames[slot, : self._decoder.fresh[slot]].reshape(-1)
-
-    @property
-    def pcm_in(self) -> Pcm:
-        """Decoded audio of all slots: int16 (capacity, 2, 160); see `fresh`."""
-        return self._decoder.frames
-
-    @property
-    def fresh(self) -> npt.NDArray[np.uint8]:
-        """How many frames of `pcm_in` are new in this tick, per slot: 0, 1, or 2 to work off a backlog."""
-        return self._decoder.fresh
+        """What the last tick decoded for `slot`: int16 of 0, 1 or 2 frames, valid until the next."""
+        decoder = self._home(slot).decoder
+        return decoder.frames[slot, : decoder.fresh[slot]].reshape(-1)
 
     def ssrc(self, slot: int) -> int:
         """The SSRC of the packets sent for `slot`; new for each allocation, there after `connect`."""
@@ -185,3 +224,10 @@ class Engine:
     def _check(self, slot: int) -> None:
         if not 0 <= slot < self.capacity or not self._taken[slot]:
             raise MediaError(f"slot {slot} is not allocated: call allocate() first")
+
+    def _home(self, slot: int) -> Band:
+        self._check(slot)
+        home = self._homes[slot]
+        if home is None:
+            raise MediaError(f"slot {slot} has no codec yet: call connect() first")
+        return home

@@ -165,6 +165,13 @@ class Jitter:
         payload = np.take(self._cells, cell, axis=0, out=self._out[: len(slots)], mode="clip")
         return Taken(slots, lost, size, payload)
 
+    def following(self, slot: int) -> Bytes | None:
+        """Payload of the packet that `take` would give next for `slot`; None when it is not here."""
+        expected = self._next[slot]
+        cell = slot * CELLS + (expected & _RING)
+        size = self._size[cell] if self._tag.reshape(-1)[cell] == expected else 0
+        return self._cells[cell, :size] if size else None
+
     def _give_up(self, slots: Ints, expected: Ints, here: Mask, now: int) -> Mask:
         """Which missing packets are lost."""
         behind = self._high[slots] - expected
@@ -174,5 +181,5 @@ class Jitter:
         return missing & ((behind >= REORDER) | (now - since >= PATIENCE))
 
     def backlog(self, slots: Ints) -> Mask:
-        """Which slots hold more than the one packet that evens out arrivals around the tick."""
-        return self._high[slots] > self._next[slots]
+        """Which slots hold packets still: two came in one tick, or something is missing before them."""
+        return self._high[slots] >= self._next[slots]

@@ -11,12 +11,14 @@ from media.engine.jitter import CELLS, PAYLOAD, Jitter
 from media.engine.reports import DigitPressed, Event, MediaStarted
 from media.engine.sockets import Batch
 from media.engine.stats import Counter, Counters
-from media.engine.stream import Peer
+from media.engine.stream import FORMATS, Peer
 
 STRIDE = 640
 """Bytes kept of a datagram; with a full payload that leaves 160 for header, CSRCs and extension."""
 WAVES = CELLS
 """Packets of one slot that one tick takes; more come only from a broken sender."""
+COMFORT_NOISE = 13
+"""Payload type of comfort noise (RFC 3389): in the numbering of the audio, but none."""
 _NOBODY = -1
 
 
@@ -31,6 +33,7 @@ class Receiver:
         self._address = np.full(capacity, 0, np.uint32)
         self._port = np.full(capacity, 0, np.int64)
         self._payload_type, self._event_type = (np.full(capacity, -1, np.int64) for _ in range(2))
+        self._granule = np.full(capacity, BLOCK, np.int64)
         self._listening, self._heard = (np.full(capacity, fill_value=False) for _ in range(2))
         self._first = np.full(capacity, 0, np.int64)
         self._rows = np.full((capacity, STRIDE), 0, np.uint8)
@@ -51,6 +54,7 @@ class Receiver:
         self._slot_of_port[peer.port] = slot
         self._port[slot], self._address[slot] = peer.port, peer.address
         self._payload_type[slot], self._event_type[slot] = peer.payload_type, peer.event_payload_type
+        self._granule[slot] = FORMATS[peer.codec].granule
         self._listening[slot] = peer.receives
 
     def disconnect(self, slot: int) -> None:
@@ -80,20 +84,23 @@ class Receiver:
             slots = slots[rows]
             header = header.select(rows)
         is_event = (header.payload_type == self._event_type[slots]) & (header.size >= EVENT_SIZE)
-        good = self._sort_out(slots, header, rows, is_event)
+        is_noise = (header.payload_type == COMFORT_NOISE) & (self._payload_type[slots] != COMFORT_NOISE)
+        good = self._sort_out(slots, header, rows, is_event | is_noise)
         if not good.all():
-            slots, rows, is_event = slots[good], rows[good], is_event[good]
+            slots, rows, is_event, is_noise = slots[good], rows[good], is_event[good], is_noise[good]
             header = header.select(good)
+        if is_noise.any():
+            header = header._replace(size=np.where(is_noise, 0, header.size))
         for wave in self._waves(slots):
             self._take(slots[wave], header.select(wave), rows[wave], is_event[wave], events)
 
-    def _sort_out(self, slots: Ints, header: rtp.Headers, rows: Ints, is_event: Mask) -> Mask:
+    def _sort_out(self, slots: Ints, header: rtp.Headers, rows: Ints, is_other: Mask) -> Mask:
         """Count what cannot or should not be used; return the rest."""
         size = header.size
-        audio = (header.payload_type == self._payload_type[slots]) & (size % BLOCK == 0)
+        audio = (header.payload_type == self._payload_type[slots]) & (size % self._granule[slots] == 0)
         audio &= (size > 0) & (size <= PAYLOAD)
         whole = (self._batch.flags[rows] == 0) & (header.offset <= STRIDE - PAYLOAD)
-        sound = header.valid & whole & (audio | is_event)
+        sound = header.valid & whole & (audio | is_other)
         good: Mask = sound & ~header.rtcp & self._listening[slots]
         if not good.all():
             ignored = header.rtcp | sound & ~self._listening[slots]

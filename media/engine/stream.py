@@ -4,14 +4,42 @@ from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from control.errors import MediaError
+from media.engine.arrays import RATE, WIDE
 from media.engine.sockets import packed
+
+MAX_CLOCK = 192_000
+"""Steps per second; beyond every codec there is."""
 
 
 class Codec(StrEnum):
-    """Codecs that the engine speaks, at 8 kHz with 20 ms sent."""
+    """Codecs that the engine speaks, with 20 ms sent."""
 
     PCMU = "pcmu"
     PCMA = "pcma"
+    PCMU16 = "pcmu16"
+    """PCMU at 16 kHz: what rtpengine makes of a codec that is not ours."""
+    G722 = "g722"
+    OPUS = "opus"
+
+
+class Format(NamedTuple):
+    """How a codec stands in RTP."""
+
+    rate: int
+    """Samples per second of what it codes, or of what we take of it."""
+    clock: int
+    """Steps of the RTP timestamp per second."""
+    granule: int
+    """Bytes of 10 ms, of which payloads are multiples; 1 where they have any length."""
+
+
+FORMATS = {
+    Codec.PCMU: Format(RATE, 8000, 80),
+    Codec.PCMA: Format(RATE, 8000, 80),
+    Codec.PCMU16: Format(WIDE, 16_000, 160),
+    Codec.G722: Format(WIDE, 8000, 80),  # RFC 3551 section 4.5.2: its clock is not its sampling rate
+    Codec.OPUS: Format(WIDE, 48_000, 1),  # RFC 7587 section 4.1
+}
 
 
 class Stream(Protocol):
@@ -38,6 +66,10 @@ class Stream(Protocol):
         """RTP payload type of telephone-event; None when it was not negotiated."""
 
     @property
+    def event_clock_rate(self) -> int:
+        """Steps per second of the timestamps of telephone events."""
+
+    @property
     def direction(self) -> str:
         """Ours: ``sendrecv``, ``sendonly``, ``recvonly`` or ``inactive``."""
 
@@ -51,7 +83,8 @@ class Peer(NamedTuple):
     payload_type: int
     event_payload_type: int
     """-1: none."""
-    alaw: bool
+    event_clock: int
+    codec: Codec
     sends: bool
     """Whether we send."""
     receives: bool
@@ -76,6 +109,8 @@ def check(stream: Stream) -> Peer:
             f"stream payload types {stream.payload_type} and {stream.event_payload_type}: "
             "they are different numbers of 0 to 127"
         )
+    if not 0 < stream.event_clock_rate <= MAX_CLOCK:
+        raise MediaError(f"stream event clock rate {stream.event_clock_rate} is not one: 8000 is usual")
     if stream.direction not in {"sendrecv", "sendonly", "recvonly", "inactive"}:
         raise MediaError(f"stream direction {stream.direction!r} is not one of RFC 8866 section 6.7")
     return Peer(
@@ -83,7 +118,8 @@ def check(stream: Stream) -> Peer:
         port=stream.port,
         payload_type=stream.payload_type,
         event_payload_type=event,
-        alaw=stream.codec == Codec.PCMA,
+        event_clock=stream.event_clock_rate,
+        codec=Codec(stream.codec),
         sends=stream.direction in {"sendrecv", "sendonly"},
         receives=stream.direction in {"sendrecv", "recvonly"},
     )

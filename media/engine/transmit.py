@@ -1,16 +1,19 @@
 """From frames to the socket: encodes, writes RTP headers, sends."""
 
 import secrets
+from collections.abc import Mapping
 
 import numpy as np
 
 from media.engine import g711, rtp
-from media.engine.arrays import FRAME, Ints, Pcm
+from media.engine.arrays import FRAME, TICKS, Ints, Mask, Pcm
+from media.engine.codecs.base import Coder
 from media.engine.sockets import Batch
 from media.engine.stats import Counter, Counters
-from media.engine.stream import Peer
+from media.engine.stream import FORMATS, Codec, Peer
 
-_PACKET = rtp.HEADER + FRAME
+PAYLOAD = 640
+"""Most bytes of a payload sent: 20 ms of anything that we send."""
 
 
 class Transmitter:
@@ -18,39 +21,46 @@ class Transmitter:
 
     Row n of the batch is the packet of slot n, kept from tick to tick: address, SSRC and type stand
     there. While a slot is on hold its timestamp runs on and its sequence number stands; the first packet
-    of the call and the first after a hold carry the marker bit (RFC 3551 section 4.1).
+    of the call and the first after a hold carry the marker bit (RFC 3551 section 4.1). Slots with a coder
+    have it encode; the others are G.711.
     """
 
-    def __init__(self, capacity: int, counters: Counters) -> None:
-        self._counters = counters
-        self._batch = Batch(capacity, _PACKET)
-        self._batch.length[:] = _PACKET
+    def __init__(self, capacity: int, counters: Counters, coders: Mapping[int, Coder]) -> None:
+        self._counters, self._coders = counters, coders
+        self._batch = Batch(capacity, rtp.HEADER + PAYLOAD)
         self._alaw = np.full(capacity, fill_value=False)
-        self._sends = np.full(capacity, fill_value=False)
+        self.sends: Mask = np.full(capacity, fill_value=False)
         self._connected = np.full(capacity, fill_value=False)
         self._word, self._sequence, self._timestamp = (np.full(capacity, 0, np.int64) for _ in range(3))
-        self._marker = np.full(capacity, 0, np.int64)
+        self._marker, self._step = (np.full(capacity, 0, np.int64) for _ in range(2))
         self._code = np.full((capacity, FRAME), 0, np.uint8)
         self._running = np.flatnonzero(self._connected)
-        self.slots: Ints = np.flatnonzero(self._sends)
+        self.slots: Ints = np.flatnonzero(self.sends)
         """The slots that send, ascending."""
 
     def connect(self, slot: int, peer: Peer) -> None:
         """Send to `peer` from now on; the numbering goes on when the slot was connected before."""
         if not self._connected[slot]:
-            self._batch.words[slot, 2] = secrets.randbits(32)
-            self._sequence[slot], self._timestamp[slot] = secrets.randbits(16), secrets.randbits(32)
             self._connected[slot] = True
-        if peer.sends and not self._sends[slot]:
+            self.renew(slot)
+        if peer.sends and not self.sends[slot]:
             self._marker[slot] = rtp.MARKER
         self._batch.port[slot], self._batch.address[slot] = peer.port, peer.address
+        self._batch.length[slot] = rtp.HEADER + FRAME
         self._word[slot] = rtp.first_word(peer.payload_type)
-        self._alaw[slot], self._sends[slot] = peer.alaw, peer.sends
+        self._step[slot] = FORMATS[peer.codec].clock // TICKS
+        self._alaw[slot], self.sends[slot] = peer.codec is Codec.PCMA, peer.sends
         self._select()
+
+    def renew(self, slot: int) -> None:
+        """Begin a new stream: another SSRC, sequence number and timestamp, by chance (RFC 3550 section 5.1)."""
+        self._batch.words[slot, 2] = secrets.randbits(32)
+        self._sequence[slot], self._timestamp[slot] = secrets.randbits(16), secrets.randbits(32)
+        self._marker[slot] = rtp.MARKER
 
     def disconnect(self, slot: int) -> None:
         """Send no more."""
-        self._connected[slot] = self._sends[slot] = False
+        self._connected[slot] = self.sends[slot] = False
         self._select()
 
     def ssrc(self, slot: int) -> int:
@@ -59,20 +69,37 @@ class Transmitter:
 
     def _select(self) -> None:
         self._running = np.flatnonzero(self._connected)
-        self.slots = np.flatnonzero(self._sends)
+        self.slots = np.flatnonzero(self.sends)
         self._batch.select(self.slots)
 
-    def run(self, descriptor: int, pcm: Pcm) -> None:
-        """Send int16 (n, FRAME), the frames of `slots` in order."""
-        slots = self.slots
+    def encode(self, slots: Ints, pcm: Pcm, coded: Mask) -> None:
+        """Write the payloads of `slots`, some of those that send: int16 (n, samples of a frame).
+
+        `coded` (capacity,) tells which slots have coders.
+        """
+        each = coded[slots]
+        if each.any():
+            self._encode_each(slots[each], pcm[each])
+            slots, pcm = slots[~each], pcm[~each]
         code = g711.encode(pcm, self._alaw[slots], self._code[: len(slots)])
-        data, words = self._batch.data, self._batch.words
-        data[slots, rtp.HEADER :] = code
+        self._batch.data[slots, rtp.HEADER : rtp.HEADER + FRAME] = code
+
+    def _encode_each(self, slots: Ints, pcm: Pcm) -> None:
+        for slot, frame in zip(slots.tolist(), pcm, strict=True):
+            payload = self._coders[slot].encode(frame)
+            end = rtp.HEADER + len(payload)
+            self._batch.data[slot, rtp.HEADER : end] = np.frombuffer(payload, np.uint8)
+            self._batch.length[slot] = end
+
+    def send(self, descriptor: int) -> None:
+        """Send the payloads that were written, one for each of `slots`."""
+        slots, words = self.slots, self._batch.words
         words[slots, 0] = self._word[slots] | self._marker[slots] | self._sequence[slots]
         words[slots, 1] = self._timestamp[slots]
         self._marker[slots] = 0
         self._sequence[slots] = self._sequence[slots] + 1 & 0xFFFF
-        self._timestamp[self._running] = self._timestamp[self._running] + FRAME & 0xFFFFFFFF
+        running = self._running
+        self._timestamp[running] = self._timestamp[running] + self._step[running] & 0xFFFFFFFF
         unsent = self._batch.send(descriptor)
         self._counters.add(Counter.SENT, slots)
         if unsent:

@@ -18,6 +18,7 @@ class Stream:
     codec: str = "pcmu"
     payload_type: int = 0
     event_payload_type: int | None = 101
+    event_clock_rate: int = 8000
     direction: str = "sendrecv"
 
 

@@ -99,6 +99,20 @@ def test_events_of_each_tick_are_handed_on(run: Runner) -> None:
     run(main())
 
 
+def test_after_each_beat_it_says_what_was_done_and_what_is_left(run: Runner) -> None:
+    async def main() -> None:
+        rests = asyncio.Queue[tuple[int, int]]()
+        clock = TickClock(Engine(), lambda _: None, lambda busy, left: rests.put_nowait((busy, left)))
+        clock.start()
+        for _ in range(3):
+            busy, left = await rests.get()
+            assert busy > 0
+            assert left < PERIOD
+        clock.stop()
+
+    run(main())
+
+
 def test_a_stopped_clock_starts_again(run: Runner) -> None:
     async def main() -> None:
         engine, seen = Engine(), asyncio.Queue[list[Event]]()

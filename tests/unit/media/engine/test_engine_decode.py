@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from media.engine import g711
-from media.engine.arrays import BLOCK, FRAME, Bytes
+from media.engine.arrays import BLOCK, FRAME, RATE, Bytes
 from media.engine.decode import Decoder
 from media.engine.jitter import PAYLOAD, Jitter
 from media.engine.stats import Counters
@@ -19,7 +19,7 @@ class Bench:
 
     def __init__(self) -> None:
         self.jitter = Jitter(2, Counters(2))
-        self.decoder = Decoder(2, self.jitter)
+        self.decoder = Decoder(2, RATE, self.jitter, {})
         self.decoder.alaw[1] = True
         self.now = 0
         self.sequence = [0, 0]
@@ -79,8 +79,8 @@ def test_a_backlog_gives_two_frames_in_a_tick() -> None:
     for payload in payloads:
         bench.put(payload)
     assert bench.tick() == ulaw(np.concatenate(payloads[:2]))
-    assert bench.tick() == ulaw(payloads[2])
-    assert bench.tick() == ulaw(payloads[3])
+    assert bench.tick() == ulaw(np.concatenate(payloads[2:]))
+    assert bench.tick() == []
 
 
 def test_losses_repeat_the_last_frame_and_fade_to_silence() -> None:
@@ -179,6 +179,6 @@ def test_frames_of_slots_that_are_not_run_stay() -> None:
 
 
 def test_the_shapes_are_those_that_readers_rely_on() -> None:
-    decoder = Decoder(3, Jitter(3, Counters(3)))
+    decoder = Decoder(3, RATE, Jitter(3, Counters(3)), {})
     assert (decoder.frames.shape, decoder.fresh.shape) == ((3, 2, FRAME), (3,))
     assert decoder.frames.dtype.name == "int16"

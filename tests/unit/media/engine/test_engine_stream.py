@@ -6,7 +6,7 @@ import pytest
 
 from control.errors import MediaError
 from media.engine.sockets import packed
-from media.engine.stream import check
+from media.engine.stream import Codec, check
 from tests.support.farend import Stream
 
 GOOD = Stream(20002)
@@ -15,8 +15,9 @@ GOOD = Stream(20002)
 def test_a_stream_in_the_terms_of_the_arrays() -> None:
     peer = check(GOOD)
     assert (peer.address, peer.port) == (packed("127.0.0.1"), 20002)
-    assert (peer.payload_type, peer.event_payload_type, peer.alaw) == (0, 101, False)
-    assert check(replace(GOOD, codec="pcma", payload_type=8)).alaw
+    assert (peer.payload_type, peer.event_payload_type, peer.event_clock) == (0, 101, 8000)
+    assert peer.codec is Codec.PCMU
+    assert check(replace(GOOD, codec="pcma", payload_type=8)).codec is Codec.PCMA
     assert check(replace(GOOD, event_payload_type=None)).event_payload_type == -1
 
 
@@ -41,11 +42,12 @@ def test_directions(direction: str, sends: bool, receives: bool) -> None:
         (replace(GOOD, address="phone.example"), "is not IPv4"),
         (replace(GOOD, port=0), "port 0"),
         (replace(GOOD, port=65536), "port 65536"),
-        (replace(GOOD, codec="opus"), "'opus' is not one of pcmu, pcma"),
+        (replace(GOOD, codec="g729"), "'g729' is not one of pcmu, pcma"),
         (replace(GOOD, payload_type=128), "payload types 128 and 101"),
         (replace(GOOD, payload_type=-1), "payload types -1"),
         (replace(GOOD, event_payload_type=200), "and 200"),
         (replace(GOOD, event_payload_type=0), "different numbers"),
+        (replace(GOOD, event_clock_rate=0), "clock rate 0"),
         (replace(GOOD, direction="both"), "'both'"),
     ],
 )

@@ -15,6 +15,7 @@ from media.engine.stream import check
 from media.engine.transmit import Transmitter
 from tests.support.farend import HOST, FarEnd, Stream
 
+PLAIN = np.full(4, fill_value=False)
 SILENCE = np.full((4, FRAME), 0, np.int16)
 
 
@@ -27,7 +28,7 @@ class Bench:
 
     def __post_init__(self) -> None:
         self.counters = Counters(4)
-        self.transmitter = Transmitter(4, self.counters)
+        self.transmitter = Transmitter(4, self.counters, {})
 
     def call(self, slot: int, codec: str = "pcmu", payload_type: int = 0) -> FarEnd:
         self.far.append(FarEnd(0))
@@ -36,7 +37,9 @@ class Bench:
         return self.far[-1]
 
     def run(self, pcm: Pcm = SILENCE) -> None:
-        self.transmitter.run(self.udp.fileno(), pcm[: len(self.transmitter.slots)])
+        slots = self.transmitter.slots
+        self.transmitter.encode(slots, pcm[: len(slots)], PLAIN)
+        self.transmitter.send(self.udp.fileno())
 
 
 @pytest.fixture

@@ -354,6 +354,7 @@ def test_a_released_slot_is_not_listened_to(engine: Engine) -> None:
 
 def test_detection_can_be_turned_off_and_on(engine: Engine) -> None:
     slot = engine.allocate()
+    engine.connect(slot, Stream(20002, direction="recvonly"))
     options = VoiceOptions(silence_timeout=100)
     engine.enable_voice(slot, options)
     engine.disable_voice(slot)

@@ -159,15 +159,15 @@ def test_a_packet_in_order_leaves_in_the_tick_it_came() -> None:
         assert len(bench.heard()) == number + 1
 
 
-def test_a_backlog_is_worked_off_two_at_a_time_down_to_one_packet() -> None:
+def test_a_backlog_is_worked_off_two_at_a_time() -> None:
     bench = Bench()
     for number in range(8):
         bench.put(0, number)
     counts = []
-    for _ in range(6):
+    for _ in range(5):
         bench.tick()
         counts.append(len(bench.heard()))
-    assert counts == [2, 4, 6, 7, 8, 8]
+    assert counts == [2, 4, 6, 8, 8]
     assert bench.heard() == expected(0, *range(8))
 
 

@@ -158,13 +158,13 @@ async def test_a_port_of_another_call_ends_this_one(house: House) -> None:
 async def test_a_stream_that_cannot_be_used_is_never_answered(house: House) -> None:
     guest = house.guest()
     await guest.dial()
-    guest.tell(models.Answered, stream=house.stream(codec="opus"), sdp="v=0")
+    guest.tell(models.Answered, stream=house.stream(codec="g729"), sdp="v=0")
     assert guest.box.names == ["error", "hangup"]
     assert ISO.fullmatch(guest.check_end()["answerTime"])
 
 
 async def test_early_media_that_cannot_be_used_ends_the_call(house: House, tmp_path: Path) -> None:
-    house.control.answers[models.Ring] = models.Media(stream=house.stream(codec="opus"))
+    house.control.answers[models.Ring] = models.Media(stream=house.stream(codec="g729"))
     guest = house.guest()
     await guest.be_offered()
     await guest.do("ringing", ringtone="ring.wav")

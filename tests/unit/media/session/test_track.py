@@ -34,6 +34,12 @@ class Desk:
     def hang_up(self, reason: str) -> None:
         self.hung_up.append(reason)
 
+    def slot(self) -> int:
+        """A slot with a stream that nobody reads."""
+        slot = self.engine.allocate()
+        self.engine.connect(slot, Stream(20002))
+        return slot
+
     @property
     def names(self) -> list[str]:
         return [event.event for event in self.sent]
@@ -88,7 +94,7 @@ async def test_stopping_drops_what_waits_and_what_plays(desk: Desk) -> None:
     early, late = Segment(), Segment()
     desk.track.enqueue(early)
     desk.track.stop()
-    desk.track.attach(desk.engine.allocate())
+    desk.track.attach(desk.slot())
     assert early.state is State.NEW
     desk.track.enqueue(late)
     desk.track.stop()

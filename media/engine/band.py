@@ -1,0 +1,61 @@
+"""All that happens between decoding and encoding, for the slots of one sampling rate."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from media.engine.arrays import TICKS, Ints, Mask, Pcm
+from media.engine.codecs.base import Coder
+from media.engine.decode import Decoder
+from media.engine.jitter import Jitter
+from media.engine.playout import Playout
+from media.engine.reports import Event
+from media.engine.voice import Voice
+
+
+class Band:
+    """The stages of the slots that work at `rate` samples per second.
+
+    A slot belongs to the band of its first codec for its whole life; a later codec of another rate is converted by
+    its coder. Without slots a band costs nothing.
+    """
+
+    def __init__(self, capacity: int, rate: int, jitter: Jitter, coders: Mapping[int, Coder]) -> None:
+        self.rate, self.frame = rate, rate // TICKS
+        self.decoder = Decoder(capacity, rate, jitter, coders)
+        self.playout = Playout(capacity, rate)
+        self.voice = Voice(capacity, rate)
+        self._mine: Mask = np.full(capacity, fill_value=False)
+        self.slots: Ints = np.flatnonzero(self._mine)
+        """Connected slots of the band, ascending."""
+        self.sending: Ints = self.slots
+        """Those of them that send."""
+
+    def join(self, slot: int) -> None:
+        """`slot` belongs here."""
+        self._mine[slot] = True
+
+    def leave(self, slot: int) -> None:
+        """`slot` is given back: forget all about it; its segments are stopped."""
+        self._mine[slot] = False
+        self.playout.stop(slot)
+        self.voice.disable(slot)
+        self.decoder.reset(slot)
+
+    def select(self, connected: Mask, sends: Mask) -> None:
+        """Some slots were connected or given back, or their direction has changed."""
+        self.slots = np.flatnonzero(self._mine & connected)
+        self.sending = np.flatnonzero(self._mine & sends)
+
+    def hear(self, now: int) -> None:
+        """Decode what has arrived; `now` is the number of the tick."""
+        if len(self.slots):
+            self.decoder.run(self.slots, now)
+
+    def play(self, events: list[Event]) -> Pcm:
+        """The next frame of each slot in `sending`: int16 (n, frame)."""
+        return self.playout.run(self.sending, events)
+
+    def listen(self, events: list[Event]) -> None:
+        """Find out what was heard."""
+        self.voice.run(self.decoder.frames, self.decoder.fresh, events)
