@@ -1,14 +1,16 @@
 """The media of one call leg: rtpengine between the peer's stream and a slot of a media worker.
 
 rtpengine relays without transcoding; towards us the stream is always plain RTP, whatever the peer speaks
-(RTP, or SRTP with keys in the SDP). It sees of the peer's description the audio stream alone, so that other
-streams cost it nothing.
+(RTP, or SRTP with keys in the SDP), and RTCP has a port of its own. It sees of the peer's description the audio
+stream alone, so that other streams cost it nothing, and of that the chosen codec alone: its own ``codec`` lists
+would drop a telephone-event whose clock is not that of the codec, and the peer's digits with it.
 
 ``port-latching`` in every command keeps rtpengine's ports over hold, a new address of the peer and a change
 of codec: media workers tell calls apart by the source port.
 """
 
 import asyncio
+import logging
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -19,16 +21,18 @@ from typing import Any, Final, Literal
 from control.errors import NgError, SdpError
 from control.rtpengine.ng import NgClient, Reply
 from control.sip.offer_answer import (
-    CODECS,
+    EVENT_CLOCK_RATE,
     Choice,
     audio_of,
     build_answer,
     build_offer,
     choose,
-    only_audio,
+    only,
     our_direction,
 )
-from control.sip.sdp import Direction, SessionDescription, parse
+from control.sip.sdp import DEFAULT_PTIME, Direction, SessionDescription, parse
+
+log = logging.getLogger(__name__)
 
 _COMMON: Final[dict[str, Any]] = {
     "flags": ["trust-address", "port-latching", "strict-source"],
@@ -54,7 +58,7 @@ class Stream:
     port: int
     """rtpengine's port towards us: where we send to, and the source port of what it sends."""
     codec: str
-    """``pcmu`` or ``pcma``."""
+    """Name of our codec: ``pcmu``, ``pcma``, ``g722``, ``opus`` or ``pcmu16``."""
     payload_type: int
     event_payload_type: int | None
     """Payload type of telephone-event (RFC 4733), None when the peer takes no events."""
@@ -62,6 +66,11 @@ class Stream:
     """Milliseconds of audio in a packet to the peer."""
     direction: Direction
     """What we may do. rtpengine enforces nothing of it: the slot has to."""
+    event_clock_rate: int = EVENT_CLOCK_RATE
+    """Hz of the timestamps and durations of telephone-event: not always those of the codec."""
+    rtcp_address: str = ""
+    rtcp_port: int = 0
+    """rtpengine's RTCP port towards us: where our reports go to, and the source port of the peer's; 0: unknown."""
 
 
 class _State(Enum):
@@ -169,10 +178,10 @@ class MediaLeg:
         if self._state is not _State.OFFERED:
             _sdp, stream = await self._relay(peer)
             return stream
-        codec = choose(peer, self._codecs).codec
-        reply = await self._negotiate("answer", self._local_tag, self._peer_tag, only_audio(peer))
+        choice = self._choose(peer)
+        reply = await self._negotiate("answer", self._local_tag, self._peer_tag, only(choice, peer))
         self._enter(_State.RELAYING)
-        return _stream(peer, *_read(reply, codec))
+        return _stream(peer, *_read(reply, choice.codec))
 
     async def delete(self) -> None:
         """Free rtpengine's ports, after the command under way. Does nothing when rtpengine has no such call.
@@ -193,7 +202,7 @@ class MediaLeg:
         A later answer goes this way as well as an offer, because a second ng answer to the same offer cannot
         bring back a codec that the first one left out.
         """
-        codec = choose(peer, self._codecs).codec
+        choice = self._choose(peer)
         if self._endpoint is None:
             raise NgError(f"call {self._call_id}: there is no endpoint yet; call answer or offer first")
         self._enter(_State.RELAYING)
@@ -201,14 +210,10 @@ class MediaLeg:
             "offer",
             self._peer_tag,
             self._local_tag,
-            only_audio(peer),
-            {
-                "direction": [self._external, "int"],
-                "transport protocol": "RTP/AVP",
-                "codec": {"strip": ["all"], "except": [CODECS[codec].encoding, "telephone-event"]},
-            },
+            only(choice, peer),
+            {"direction": [self._external, "int"], "transport protocol": "RTP/AVP"},
         )
-        towards_us, choice = _read(reply, codec)
+        towards_us, choice = _read(reply, choice.codec)
         stream = _stream(peer, towards_us, choice)
         ours = build_answer(
             towards_us,
@@ -222,6 +227,19 @@ class MediaLeg:
         # No direction here: rtpengine would put the peer's side on our interface.
         reply = await self._negotiate("answer", self._peer_tag, self._local_tag, ours)
         return _sdp_of(reply), stream
+
+    def _choose(self, peer: SessionDescription) -> Choice:
+        """What is to be spoken with the peer. Raises SdpError."""
+        choice = choose(peer, self._codecs)
+        longest = audio_of(peer).maxptime
+        if longest is not None and longest < DEFAULT_PTIME:
+            log.info(
+                "call %s: the peer wants at most %d ms in a packet; it gets %d",
+                self._call_id,
+                longest,
+                DEFAULT_PTIME,
+            )
+        return choice
 
     async def _negotiate(
         self,
@@ -269,13 +287,18 @@ def _stream(peer: SessionDescription, towards_us: SessionDescription, choice: Ch
     """What the slot must know: addresses from rtpengine, wishes from the peer."""
     audio = audio_of(towards_us)
     # On hold rtpengine hands on the peer's 0.0.0.0, but its own address is still the origin's.
-    address = towards_us.origin.address if towards_us.is_held(audio) else towards_us.address_of(audio)
+    held = towards_us.is_held(audio)
+    address = (towards_us.origin.address if held else towards_us.address_of(audio)) or ""
+    rtcp_port, rtcp_address = audio.rtcp
     return Stream(
-        address=address or "",
+        address=address,
         port=audio.port,
         codec=choice.codec,
         payload_type=choice.payload_type,
         event_payload_type=choice.event_payload_type,
         ptime=audio_of(peer).packet_time,
         direction=our_direction(peer),
+        event_clock_rate=choice.event_clock_rate,
+        rtcp_address=rtcp_address or address,
+        rtcp_port=rtcp_port,
     )

@@ -53,9 +53,7 @@ class FakeRtpengine(asyncio.DatagramProtocol):
             self.faults.append(f"{fields['command']} has the keys {sorted(fields)}")
 
     def offer(self, fields: dict[str, Any]) -> dict[str, Any]:
-        self.expect_keys(
-            fields, COMMON_KEYS | {"direction", "transport protocol"} | (fields.keys() & {"codec"})
-        )
+        self.expect_keys(fields, COMMON_KEYS | {"direction", "transport protocol"})
         self.calls.add(fields["call-id"])
         return {"result": "ok", "sdp": self.rewrite(fields)}
 
@@ -73,7 +71,7 @@ class FakeRtpengine(asyncio.DatagramProtocol):
         return {"result": "ok"}
 
     def rewrite(self, fields: dict[str, Any]) -> bytes:
-        """The description for the other side: addresses, ports, protocol and codecs of a stripped list."""
+        """The description for the other side: addresses, ports and protocol; RTCP has the next port."""
         to_us = (fields["command"] == "offer") == (fields["from-tag"] == "peer")
         address = INTERNAL if to_us else PUBLIC
         port = self.ports["towards us" if to_us else "towards the peer"]
@@ -83,12 +81,7 @@ class FakeRtpengine(asyncio.DatagramProtocol):
         sdp = re.sub(
             r"m=audio [1-9]\d* \S+", f"m=audio {port} {fields.get('transport protocol', 'RTP/AVP')}", sdp
         )
-        if "codec" in fields:
-            codec, events = fields["codec"]["except"]
-            keep = {"PCMU": "0", "PCMA": "8"}[codec]
-            if (fields["codec"]["strip"], events) != (["all"], "telephone-event"):
-                self.faults.append(f"codec {fields['codec']}")
-            sdp = re.sub(r"(m=audio \d+ \S+)[ \d]*?( 101)?\r", rf"\1 {keep}\2\r", sdp)
+        sdp = re.sub(r"(m=audio [1-9].*\r\n)", rf"\1a=rtcp:{port + 1}\r\n", sdp)
         return sdp.encode("latin-1")
 
 
@@ -135,8 +128,11 @@ def stream(**changes: Any) -> Stream:
         "event_payload_type": 101,
         "ptime": 20,
         "direction": "sendrecv",
+        "event_clock_rate": 8000,
+        "rtcp_address": INTERNAL,
     }
-    return Stream(**usual | changes)
+    given = usual | changes
+    return Stream(**{"rtcp_port": given["port"] + 1} | given)
 
 
 async def test_answers_an_offer(rtpengine: FakeRtpengine, leg: MediaLeg) -> None:
@@ -166,8 +162,8 @@ async def test_answers_an_offer(rtpengine: FakeRtpengine, leg: MediaLeg) -> None
         "ICE": "remove",
         "transport protocol": "RTP/AVP",
         "rtcp-mux": ["demux"],
-        "codec": {"strip": ["all"], "except": ["PCMA", "telephone-event"]},
     }
+    assert "m=audio 4000 RTP/AVP 8 101\r\n" in to_us["sdp"]
     assert "m=video 0 RTP/AVP 31\r\n" in to_us["sdp"]
     assert "i=words" not in to_us["sdp"]
     assert (from_us["from-tag"], from_us["to-tag"]) == ("peer", "us")
