@@ -13,24 +13,26 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
 from control.errors import NgError, SdpError
 from control.rtpengine.ng import NgClient, Reply
+from control.rtpengine.stream import Endpoint, Stream, stream_of
 from control.sip.offer_answer import (
-    EVENT_CLOCK_RATE,
     Choice,
     audio_of,
     build_answer,
     build_offer,
     choose,
     only,
-    our_direction,
+    renumbered,
 )
 from control.sip.sdp import DEFAULT_PTIME, Direction, SessionDescription, parse
+
+__all__ = ["Endpoint", "MediaLeg", "Stream"]
 
 log = logging.getLogger(__name__)
 
@@ -40,37 +42,6 @@ _COMMON: Final[dict[str, Any]] = {
     "ICE": "remove",
     "rtcp-mux": ["demux"],
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """RTP socket of the media worker that has the slot."""
-
-    address: str
-    port: int
-
-
-@dataclass(frozen=True, slots=True)
-class Stream:
-    """All that a media slot must know of its stream."""
-
-    address: str
-    port: int
-    """rtpengine's port towards us: where we send to, and the source port of what it sends."""
-    codec: str
-    """Name of our codec: ``pcmu``, ``pcma``, ``g722``, ``opus`` or ``pcmu16``."""
-    payload_type: int
-    event_payload_type: int | None
-    """Payload type of telephone-event (RFC 4733), None when the peer takes no events."""
-    ptime: int
-    """Milliseconds of audio in a packet to the peer."""
-    direction: Direction
-    """What we may do. rtpengine enforces nothing of it: the slot has to."""
-    event_clock_rate: int = EVENT_CLOCK_RATE
-    """Hz of the timestamps and durations of telephone-event: not always those of the codec."""
-    rtcp_address: str = ""
-    rtcp_port: int = 0
-    """rtpengine's RTCP port towards us: where our reports go to, and the source port of the peer's; 0: unknown."""
 
 
 class _State(Enum):
@@ -127,7 +98,8 @@ class MediaLeg:
 
         Returns and raises like `answer`.
         """
-        self.local_sdp, stream = await self._relay(parse(offer))
+        peer = parse(offer)
+        self.local_sdp, stream = await self._relay(peer, self._choose(peer))
         return self.local_sdp, stream
 
     async def offer(self, endpoint: Endpoint) -> bytes:
@@ -175,13 +147,13 @@ class MediaLeg:
         May come again with another answer (183 then 200, another branch of a fork, after `renew_offer`).
         """
         peer = parse(answer)
+        choice = self._choose_answered(peer)
         if self._state is not _State.OFFERED:
-            _sdp, stream = await self._relay(peer)
+            _sdp, stream = await self._relay(peer, choice)
             return stream
-        choice = self._choose(peer)
         reply = await self._negotiate("answer", self._local_tag, self._peer_tag, only(choice, peer))
         self._enter(_State.RELAYING)
-        return _stream(peer, *_read(reply, choice.codec))
+        return stream_of(peer, *_read(reply, choice.codec))
 
     async def delete(self) -> None:
         """Free rtpengine's ports, after the command under way. Does nothing when rtpengine has no such call.
@@ -196,13 +168,12 @@ class MediaLeg:
             async with self._lock:
                 await self._ng.command("delete", **{"call-id": self._call_id, "delete-delay": 0})
 
-    async def _relay(self, peer: SessionDescription) -> tuple[bytes, Stream]:
-        """Make rtpengine relay to where `peer` says: (our description for the peer, stream).
+    async def _relay(self, peer: SessionDescription, choice: Choice) -> tuple[bytes, Stream]:
+        """Make rtpengine relay `choice` to where `peer` says: (our description for the peer, stream).
 
         A later answer goes this way as well as an offer, because a second ng answer to the same offer cannot
         bring back a codec that the first one left out.
         """
-        choice = self._choose(peer)
         if self._endpoint is None:
             raise NgError(f"call {self._call_id}: there is no endpoint yet; call answer or offer first")
         self._enter(_State.RELAYING)
@@ -214,7 +185,7 @@ class MediaLeg:
             {"direction": [self._external, "int"], "transport protocol": "RTP/AVP"},
         )
         towards_us, choice = _read(reply, choice.codec)
-        stream = _stream(peer, towards_us, choice)
+        stream = stream_of(peer, towards_us, choice)
         ours = build_answer(
             towards_us,
             choice,
@@ -240,6 +211,27 @@ class MediaLeg:
                 DEFAULT_PTIME,
             )
         return choice
+
+    def _choose_answered(self, peer: SessionDescription) -> Choice:
+        """What is to be spoken by the peer's answer, with the numbers of our offer. Raises SdpError.
+
+        rtpengine drops a codec that an answer gives another number, and a slot has one number for both
+        directions.
+        """
+        choice = self._choose(peer)
+        if not self.local_sdp:
+            return choice
+        offered = renumbered(choice, parse(self.local_sdp))
+        if offered.payload_type != choice.payload_type:
+            log.warning(
+                "call %s: the peer answers with payload type %d for %s, which we offered as %d:"
+                " it may not understand what we send",
+                self._call_id,
+                choice.payload_type,
+                choice.codec,
+                offered.payload_type,
+            )
+        return offered
 
     async def _negotiate(
         self,
@@ -281,24 +273,3 @@ def _read(reply: Reply, codec: str) -> tuple[SessionDescription, Choice]:
         return description, choose(description, (codec,))
     except SdpError as error:
         raise NgError(f"rtpengine gave a description that we cannot use: {error}") from error
-
-
-def _stream(peer: SessionDescription, towards_us: SessionDescription, choice: Choice) -> Stream:
-    """What the slot must know: addresses from rtpengine, wishes from the peer."""
-    audio = audio_of(towards_us)
-    # On hold rtpengine hands on the peer's 0.0.0.0, but its own address is still the origin's.
-    held = towards_us.is_held(audio)
-    address = (towards_us.origin.address if held else towards_us.address_of(audio)) or ""
-    rtcp_port, rtcp_address = audio.rtcp
-    return Stream(
-        address=address,
-        port=audio.port,
-        codec=choice.codec,
-        payload_type=choice.payload_type,
-        event_payload_type=choice.event_payload_type,
-        ptime=audio_of(peer).packet_time,
-        direction=our_direction(peer),
-        event_clock_rate=choice.event_clock_rate,
-        rtcp_address=rtcp_address or address,
-        rtcp_port=rtcp_port,
-    )

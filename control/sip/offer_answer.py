@@ -156,6 +156,18 @@ def choose(description: SessionDescription, codecs: Sequence[str]) -> Choice:
     raise UnsupportedCodecError(f"SDP: offers {shorten(found)}; offer one of {', '.join(codecs)}")
 
 
+def renumbered(choice: Choice, offer: SessionDescription) -> Choice:
+    """`choice`, made of an answer, with the payload types that `offer` has for the same: by them its writer sends.
+
+    Raises NoAudioError.
+    """
+    numbers = {str(rtpmap).lower(): number for number, rtpmap in audio_of(offer).rtpmaps().items()}
+    payload_type, *events = (
+        numbers.get(str(rtpmap).lower(), number) for number, rtpmap in choice.rtpmaps.items()
+    )
+    return replace(choice, payload_type=payload_type, event_payload_type=events[0] if events else None)
+
+
 def _events(maps: Mapping[int, RtpMap], clock_rate: int) -> tuple[int | None, int]:
     """Payload type and clock rate of the telephone-event for a codec of `clock_rate`.
 

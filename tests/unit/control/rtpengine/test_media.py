@@ -1,4 +1,5 @@
 import asyncio
+import logging
 import re
 from collections.abc import AsyncIterator
 from typing import Any
@@ -241,6 +242,50 @@ async def test_offers_and_accepts(rtpengine: FakeRtpengine, leg: MediaLeg) -> No
     assert (ours["from-tag"], ours["to-tag"], ours["direction"]) == ("us", "peer", ["int", "pub"])
     assert "codec" not in ours
     assert (theirs["command"], theirs["from-tag"], theirs["to-tag"]) == ("answer", "us", "peer")
+
+
+async def test_opus_with_events_at_8000_alone(rtpengine: FakeRtpengine, ng: NgClient) -> None:
+    leg = MediaLeg(ng, "call-1", "peer", "us", "pub", ("pcmu", "opus"))
+    sdp, given = await leg.answer(peers("96 0 101", "a=rtpmap:96 opus/48000/2"), SLOT)
+    assert given == stream(codec="opus", payload_type=96)
+    to_us, _ = rtpengine.commands
+    assert "m=audio 4000 RTP/AVP 96 101\r\n" in to_us["sdp"]
+    assert parse(sdp).media[0].formats == ("96", "101")
+
+
+async def test_events_of_another_clock(ng: NgClient) -> None:
+    leg = MediaLeg(ng, "call-1", "peer", "us", "pub", ("opus",))
+    offer = peers("101 110 96", "a=rtpmap:96 opus/48000/2", "a=rtpmap:110 telephone-event/48000")
+    _, given = await leg.answer(offer, SLOT)
+    assert given == stream(codec="opus", payload_type=96, event_payload_type=110, event_clock_rate=48000)
+
+
+async def test_an_answer_with_other_numbers_is_taken_by_ours(
+    rtpengine: FakeRtpengine, ng: NgClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    leg = MediaLeg(ng, "call-1", "peer", "us", "pub", ("opus",))
+    await leg.offer(SLOT)
+    answer = peers("96 101", "a=rtpmap:96 opus/48000/2")
+    for _ in range(2):
+        assert await leg.accept(answer) == stream(codec="opus", payload_type=111)
+        assert "m=audio 4000 RTP/AVP 111 101\r\n" in rtpengine.commands[1]["sdp"]
+    assert "answers with payload type 96 for opus, which we offered as 111" in caplog.text
+
+
+@pytest.mark.parametrize("milliseconds", [10, 20])
+async def test_a_peer_that_wants_short_packets_is_noted(
+    leg: MediaLeg, caplog: pytest.LogCaptureFixture, milliseconds: int
+) -> None:
+    with caplog.at_level(logging.INFO):
+        _, given = await leg.answer(peers("0", f"a=maxptime:{milliseconds}"), SLOT)
+    assert given == stream(event_payload_type=None, ptime=milliseconds)
+    noted = "call call-1: the peer wants at most 10 ms in a packet; it gets 20" in caplog.messages
+    assert noted == (milliseconds < 20)
+
+
+async def test_rtcp_of_a_held_call_has_the_address_of_the_stream(leg: MediaLeg) -> None:
+    _, given = await leg.answer(peers("0", address="0.0.0.0"), SLOT)
+    assert (given.rtcp_address, given.rtcp_port) == (given.address, given.port + 1) == (INTERNAL, 21001)
 
 
 async def test_a_later_answer_may_bring_another_codec(rtpengine: FakeRtpengine, leg: MediaLeg) -> None:

@@ -14,6 +14,7 @@ from control.sip.offer_answer import (
     choose,
     only,
     our_direction,
+    renumbered,
 )
 from control.sip.sdp import STATIC_PAYLOAD_TYPES, Direction, Media, RtpMap, SessionDescription, parse
 
@@ -269,6 +270,17 @@ def test_answer_to_opus_has_the_offerers_numbers_and_our_parameters() -> None:
         "a=sendrecv",
         "",
     ]
+
+
+def test_an_answer_is_taken_by_the_numbers_of_the_offer() -> None:
+    offer = build_offer(("opus", "pcma"), "127.0.0.1", 19000, "42", 1)
+    theirs = (OPUS, "a=rtpmap:97 Telephone-Event/8000", EVENTS_48)
+    assert renumbered(choose(offered("96 97", *theirs), ALL), offer) == Choice("opus", 111, 101, 8000)
+    assert renumbered(choose(offered("96 110 97", *theirs), ALL), offer) == Choice("opus", 111, 110, 48000)
+    assert renumbered(choose(offered("8 97", *theirs), ALL), offer) == Choice("pcma", 8, 101)
+    assert renumbered(choose(offered("96", *theirs), ALL), offer) == Choice("opus", 111, None)
+    unasked = choose(offered("9"), ALL)
+    assert renumbered(unasked, offer) == unasked
 
 
 def test_answer_has_the_same_streams_in_the_same_order() -> None:
