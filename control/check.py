@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from control import render, up
+from control import codecs, render, up
 from control.children import Guard, spawn
 from control.config import Settings
 from control.errors import SetupError
@@ -36,7 +36,10 @@ async def run(settings: Settings) -> list[str]:
 
     Raises ConfigError when they cannot even be rendered.
     """
-    faults = list(collisions(endpoints(settings, tuple(sip_addresses(settings))), relayed_ports(settings)))
+    faults = [
+        *collisions(endpoints(settings, tuple(sip_addresses(settings))), relayed_ports(settings)),
+        *codecs.missing(settings.calls.codecs),
+    ]
     with tempfile.TemporaryDirectory(prefix="sidecall-") as folder:
         trial = trial_settings(settings, Path(folder))
         render.write(trial)

@@ -165,6 +165,16 @@ class Speech(Section):
     speaker: str = "en-us"
 
 
+def _once(values: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(values)) != len(values):
+        raise ValueError("names one twice")
+    return values
+
+
+Codec = Literal["pcmu", "pcma", "g722", "opus", "pcmu16"]
+Codecs = Annotated[tuple[Codec, ...], Field(min_length=1), AfterValidator(_once)]
+
+
 class Calls(Section):
     """How calls are handled."""
 
@@ -178,8 +188,8 @@ class Calls(Section):
     """Seconds that an outgoing call rings before it is cancelled (reported as 408)."""
     allow: tuple[Pattern, ...] = ()
     """Patterns of SIP URIs that bots may dial directly, without a trunk; none by default."""
-    codecs: tuple[Literal["pcmu", "pcma"], ...] = ("pcmu", "pcma")
-    """Codecs of the bot leg, best first."""
+    codecs: Codecs = ("pcmu", "pcma")
+    """Codecs that calls may have, in the order of our offers; in an incoming call the caller's order decides."""
 
 
 class Trunk(Section):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from control import ports, preflight, render
+from control import codecs, ports, preflight, render
 from control.config import Settings
 from control.errors import ConfigError, SetupError
 from control.network import sip_addresses
@@ -72,6 +72,7 @@ async def run(settings: Settings) -> list[Finding]:
         clock(_adjtimex()),
         *addresses(settings),
         espeak(),
+        *codec_libraries(settings),
     ]
 
 
@@ -272,6 +273,14 @@ def espeak() -> Finding:
         if Path(folder, "espeak-ng-data", "phondata").is_file():
             return Finding(Level.OK, "espeak", "its voice data is there")
     return Finding(Level.MISSING, "espeak", "no voice data (package espeakng-loader): run `make setup`")
+
+
+def codec_libraries(settings: Settings) -> Iterator[Finding]:
+    """The libraries of the codecs that calls may have."""
+    faults = list(codecs.missing(settings.calls.codecs))
+    yield from (Finding(Level.MISSING, "codecs", fault) for fault in faults)
+    if not faults:
+        yield Finding(Level.OK, "codecs", f"{', '.join(settings.calls.codecs)} can be spoken")
 
 
 def _adjtimex() -> int:

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from control import ports
+from control import codecs, ports
 from control.children import spawn
 from control.config import Settings
 from control.errors import SetupError
@@ -59,12 +59,13 @@ async def version(program: str, option: str) -> str:
 async def check(settings: Settings, sip_addresses: Sequence[str], bot: Path | None) -> None:
     """Raise SetupError with one sentence a line for everything that would keep a node from starting.
 
-    Without `sip_addresses` neither Kamailio nor rtpengine is looked for.
+    Without `sip_addresses` neither Kamailio nor rtpengine nor the libraries of codecs are looked for.
     """
     needed = ports.endpoints(settings, sip_addresses)
     relayed = ports.relayed_ports(settings) if sip_addresses else range(0)
     faults = [*_script_faults(bot), *ports.collisions(needed, relayed), *ports.occupied(needed)]
     if sip_addresses:
+        faults += codecs.missing(settings.calls.codecs)
         faults += await _program_faults(settings)
     if faults:
         raise SetupError("\n".join(faults))

@@ -1,34 +1,40 @@
 """The media of one call leg: rtpengine between the peer's stream and a slot of a media worker.
 
 rtpengine relays without transcoding; towards us the stream is always plain RTP, whatever the peer speaks
-(RTP, or SRTP with keys in the SDP). It sees of the peer's description the audio stream alone, so that other
-streams cost it nothing.
+(RTP, or SRTP with keys in the SDP), and RTCP has a port of its own. It sees of the peer's description the audio
+stream alone, so that other streams cost it nothing, and of that the chosen codec alone: its own ``codec`` lists
+would drop a telephone-event whose clock is not that of the codec, and the peer's digits with it.
 
 ``port-latching`` in every command keeps rtpengine's ports over hold, a new address of the peer and a change
 of codec: media workers tell calls apart by the source port.
 """
 
 import asyncio
+import logging
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
 from control.errors import NgError, SdpError
 from control.rtpengine.ng import NgClient, Reply
+from control.rtpengine.stream import Endpoint, Stream, stream_of
 from control.sip.offer_answer import (
-    CODECS,
     Choice,
     audio_of,
     build_answer,
     build_offer,
     choose,
-    only_audio,
-    our_direction,
+    only,
+    renumbered,
 )
-from control.sip.sdp import Direction, SessionDescription, parse
+from control.sip.sdp import DEFAULT_PTIME, Direction, SessionDescription, parse
+
+__all__ = ["Endpoint", "MediaLeg", "Stream"]
+
+log = logging.getLogger(__name__)
 
 _COMMON: Final[dict[str, Any]] = {
     "flags": ["trust-address", "port-latching", "strict-source"],
@@ -36,32 +42,6 @@ _COMMON: Final[dict[str, Any]] = {
     "ICE": "remove",
     "rtcp-mux": ["demux"],
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """RTP socket of the media worker that has the slot."""
-
-    address: str
-    port: int
-
-
-@dataclass(frozen=True, slots=True)
-class Stream:
-    """All that a media slot must know of its stream."""
-
-    address: str
-    port: int
-    """rtpengine's port towards us: where we send to, and the source port of what it sends."""
-    codec: str
-    """``pcmu`` or ``pcma``."""
-    payload_type: int
-    event_payload_type: int | None
-    """Payload type of telephone-event (RFC 4733), None when the peer takes no events."""
-    ptime: int
-    """Milliseconds of audio in a packet to the peer."""
-    direction: Direction
-    """What we may do. rtpengine enforces nothing of it: the slot has to."""
 
 
 class _State(Enum):
@@ -118,7 +98,8 @@ class MediaLeg:
 
         Returns and raises like `answer`.
         """
-        self.local_sdp, stream = await self._relay(parse(offer))
+        peer = parse(offer)
+        self.local_sdp, stream = await self._relay(peer, self._choose(peer))
         return self.local_sdp, stream
 
     async def offer(self, endpoint: Endpoint) -> bytes:
@@ -166,13 +147,13 @@ class MediaLeg:
         May come again with another answer (183 then 200, another branch of a fork, after `renew_offer`).
         """
         peer = parse(answer)
+        choice = self._choose_answered(peer)
         if self._state is not _State.OFFERED:
-            _sdp, stream = await self._relay(peer)
+            _sdp, stream = await self._relay(peer, choice)
             return stream
-        codec = choose(peer, self._codecs).codec
-        reply = await self._negotiate("answer", self._local_tag, self._peer_tag, only_audio(peer))
+        reply = await self._negotiate("answer", self._local_tag, self._peer_tag, only(choice, peer))
         self._enter(_State.RELAYING)
-        return _stream(peer, *_read(reply, codec))
+        return stream_of(peer, *_read(reply, choice.codec))
 
     async def delete(self) -> None:
         """Free rtpengine's ports, after the command under way. Does nothing when rtpengine has no such call.
@@ -187,13 +168,12 @@ class MediaLeg:
             async with self._lock:
                 await self._ng.command("delete", **{"call-id": self._call_id, "delete-delay": 0})
 
-    async def _relay(self, peer: SessionDescription) -> tuple[bytes, Stream]:
-        """Make rtpengine relay to where `peer` says: (our description for the peer, stream).
+    async def _relay(self, peer: SessionDescription, choice: Choice) -> tuple[bytes, Stream]:
+        """Make rtpengine relay `choice` to where `peer` says: (our description for the peer, stream).
 
         A later answer goes this way as well as an offer, because a second ng answer to the same offer cannot
         bring back a codec that the first one left out.
         """
-        codec = choose(peer, self._codecs).codec
         if self._endpoint is None:
             raise NgError(f"call {self._call_id}: there is no endpoint yet; call answer or offer first")
         self._enter(_State.RELAYING)
@@ -201,15 +181,11 @@ class MediaLeg:
             "offer",
             self._peer_tag,
             self._local_tag,
-            only_audio(peer),
-            {
-                "direction": [self._external, "int"],
-                "transport protocol": "RTP/AVP",
-                "codec": {"strip": ["all"], "except": [CODECS[codec].encoding, "telephone-event"]},
-            },
+            only(choice, peer),
+            {"direction": [self._external, "int"], "transport protocol": "RTP/AVP"},
         )
-        towards_us, choice = _read(reply, codec)
-        stream = _stream(peer, towards_us, choice)
+        towards_us, choice = _read(reply, choice.codec)
+        stream = stream_of(peer, towards_us, choice)
         ours = build_answer(
             towards_us,
             choice,
@@ -222,6 +198,40 @@ class MediaLeg:
         # No direction here: rtpengine would put the peer's side on our interface.
         reply = await self._negotiate("answer", self._peer_tag, self._local_tag, ours)
         return _sdp_of(reply), stream
+
+    def _choose(self, peer: SessionDescription) -> Choice:
+        """What is to be spoken with the peer. Raises SdpError."""
+        choice = choose(peer, self._codecs)
+        longest = audio_of(peer).maxptime
+        if longest is not None and longest < DEFAULT_PTIME:
+            log.info(
+                "call %s: the peer wants at most %d ms in a packet; it gets %d",
+                self._call_id,
+                longest,
+                DEFAULT_PTIME,
+            )
+        return choice
+
+    def _choose_answered(self, peer: SessionDescription) -> Choice:
+        """What is to be spoken by the peer's answer, with the numbers of our offer. Raises SdpError.
+
+        rtpengine drops a codec that an answer gives another number, and a slot has one number for both
+        directions.
+        """
+        choice = self._choose(peer)
+        if not self.local_sdp:
+            return choice
+        offered = renumbered(choice, parse(self.local_sdp))
+        if offered.payload_type != choice.payload_type:
+            log.warning(
+                "call %s: the peer answers with payload type %d for %s, which we offered as %d:"
+                " it may not understand what we send",
+                self._call_id,
+                choice.payload_type,
+                choice.codec,
+                offered.payload_type,
+            )
+        return offered
 
     async def _negotiate(
         self,
@@ -263,19 +273,3 @@ def _read(reply: Reply, codec: str) -> tuple[SessionDescription, Choice]:
         return description, choose(description, (codec,))
     except SdpError as error:
         raise NgError(f"rtpengine gave a description that we cannot use: {error}") from error
-
-
-def _stream(peer: SessionDescription, towards_us: SessionDescription, choice: Choice) -> Stream:
-    """What the slot must know: addresses from rtpengine, wishes from the peer."""
-    audio = audio_of(towards_us)
-    # On hold rtpengine hands on the peer's 0.0.0.0, but its own address is still the origin's.
-    address = towards_us.origin.address if towards_us.is_held(audio) else towards_us.address_of(audio)
-    return Stream(
-        address=address or "",
-        port=audio.port,
-        codec=choice.codec,
-        payload_type=choice.payload_type,
-        event_payload_type=choice.event_payload_type,
-        ptime=audio_of(peer).packet_time,
-        direction=our_direction(peer),
-    )

@@ -28,6 +28,7 @@ _DISCARD_PORT: Final = 9
 """Port of an ICE offer without a candidate yet (RFC 8840): it comes with c=0.0.0.0 and is no hold."""
 _PORT = re.compile(r"([0-9]{1,5})(?:/[0-9]+)?")
 _RTPMAP = re.compile(r"([0-9]{1,3})[ \t]+([^/\s]+)[ \t]*/[ \t]*([0-9]{1,6})(?:[ \t]*/[ \t]*([0-9]{1,2}))?\s*")
+_RTCP = re.compile(r"\s*([0-9]{1,5})(?:\s+IN\s+IP[46]\s+(\S+))?\s*")
 _MILLISECONDS = re.compile(r"\s*([0-9]{1,4})(?:\.[0-9]*)?\s*")
 
 Attribute = tuple[str, str | None]
@@ -115,12 +116,27 @@ class Media:
         return _milliseconds(self.attribute("ptime"))
 
     @property
+    def maxptime(self) -> int | None:
+        """Milliseconds of audio that a packet to the writer may hold at most."""
+        return _milliseconds(self.attribute("maxptime"))
+
+    @property
     def packet_time(self) -> int:
         """Milliseconds to put into a packet for the writer: `ptime` within 10 to 200 (RFC 3551 section 4.2),
-        not above ``maxptime``; else 20.
+        not above `maxptime`; else 20.
         """
-        wished = min(self.ptime or DEFAULT_PTIME, _milliseconds(self.attribute("maxptime")) or 200)
+        wished = min(self.ptime or DEFAULT_PTIME, self.maxptime or 200)
         return wished if 10 <= wished <= 200 else DEFAULT_PTIME
+
+    @property
+    def rtcp(self) -> tuple[int, str | None]:
+        """Port that takes its RTCP, and the address where it is not that of RTP (``a=rtcp``, RFC 3605);
+        without a usable attribute the port after that of RTP (RFC 3550 section 11).
+        """
+        match = _RTCP.fullmatch(self.attribute("rtcp") or "")
+        if not match or not 0 < int(match[1]) < 65_536:
+            return self.port + 1, None
+        return int(match[1]), match[2]
 
     def rtpmaps(self) -> dict[int, RtpMap]:
         """Encoding of each payload type, in the order of `formats`; unknown ones are left out."""

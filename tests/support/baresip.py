@@ -17,7 +17,14 @@ from tests.support.netns import Namespace
 from tests.support.poll import until
 from tests.support.ports import Address
 
-Codec = Literal["pcmu", "pcma"]
+Codec = Literal["pcmu", "pcma", "g722", "opus"]
+CODECS: dict[Codec, str] = {
+    "pcmu": "pcmu/8000/1",
+    "pcma": "pcma/8000/1",
+    "g722": "g722/16000/1",
+    "opus": "opus/48000/1",
+}
+"""Names of codecs in an account: with the sampling rate, and the channels that it really sends."""
 
 SIP_PORT = 5060
 CONTROL_PORT = 4444
@@ -50,6 +57,10 @@ jitter_buffer_delay 2-200
 audio_buffer 20-4000
 module_path /usr/lib/baresip/modules
 module g711.so
+module g722.so
+module opus.so
+opus_stereo no
+opus_sprop_stereo no
 module sndfile.so
 module aufile.so
 module aubridge.so
@@ -189,7 +200,8 @@ async def baresip(
         source=wav.write(home / "says.wav", said),
         recordings=home / "recordings",
     )
-    account = f"<sip:{name}@{space.inside}>;regint=0;answermode=manual;audio_codecs={','.join(codecs)}\n"
+    names = ",".join(CODECS[codec] for codec in codecs)
+    account = f"<sip:{name}@{space.inside}>;regint=0;answermode=manual;audio_codecs={names}\n"
     (home / "config").write_text(config, "utf-8")
     (home / "accounts").write_text(account, "utf-8")
     (home / "contacts").touch()

@@ -73,7 +73,16 @@ def uri_of(name_addr: str) -> str:
 
 def sdp(host: str, port: int, *, codecs: str = "0 8 101", direction: str = "sendrecv") -> str:
     """Return a session description with one audio stream; `codecs` are payload types."""
-    names = {"0": "PCMU/8000", "8": "PCMA/8000", "18": "G729/8000", "101": "telephone-event/8000"}
+    names = {
+        "0": "PCMU/8000",
+        "8": "PCMA/8000",
+        "9": "G722/8000",
+        "18": "G729/8000",
+        "96": "opus/48000/2",
+        "97": "PCMU/16000",
+        "101": "telephone-event/8000",
+        "110": "telephone-event/48000",
+    }
     lines = ["v=0", f"o=- 1 1 IN IP4 {host}", "s=-", f"c=IN IP4 {host}", "t=0 0"]
     lines += [f"m=audio {port} RTP/AVP {codecs}"]
     lines += [f"a=rtpmap:{codec} {names[codec]}" for codec in codecs.split()]

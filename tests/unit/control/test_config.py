@@ -130,6 +130,9 @@ def test_a_file_that_is_not_toml(tmp_path: Path, data: bytes) -> None:
         ('[[routes]]\npool = "a"\nwebhook = "http://b"', "routes.0: set exactly one"),
         ('[[trunks]]\nname = "t"\naddresses = ["192.0.2.999"]', "trunks.0.addresses.0: "),
         ("[media]\nrtp_port = 40000", "media.rtp_port: "),
+        ('[calls]\ncodecs = ["g729"]', "calls.codecs.0: "),
+        ("[calls]\ncodecs = []", "calls.codecs: "),
+        ('[calls]\ncodecs = ["opus", "pcmu", "opus"]', "calls.codecs: names one twice"),
     ],
 )
 def test_a_bad_value_is_refused_by_its_name(tmp_path: Path, text: str, words: str) -> None:
@@ -137,6 +140,11 @@ def test_a_bad_value_is_refused_by_its_name(tmp_path: Path, text: str, words: st
     assert words in message
     assert "\n" not in message
     assert message.startswith(str(tmp_path))
+
+
+def test_all_codecs_may_be_named(tmp_path: Path) -> None:
+    text = '[calls]\ncodecs = ["opus", "g722", "pcmu", "pcma", "pcmu16"]'
+    assert load(write(tmp_path, text), {}).calls.codecs == ("opus", "g722", "pcmu", "pcma", "pcmu16")
 
 
 def test_every_fault_is_named(tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -48,6 +49,22 @@ def test_every_message_survives_json(model: models.Model, exclude_none: bool) ->
 @pytest.mark.parametrize("model", EVERY, ids=lambda model: type(model).__name__)
 def test_fields_of_a_newer_version_are_ignored(model: models.Model) -> None:
     assert type(model).model_validate(model.model_dump() | {"of_the_future": 1}) == model
+
+
+def test_a_stream_of_an_older_or_newer_version_is_understood() -> None:
+    full = Stream(
+        "127.0.0.1", 21000, "opus", 111, 110, 20, Direction.SENDRECV, 48000, rtcp_address="::1", rtcp_port=5
+    )
+    message = models.MediaChanged(**LEG, stream=full)
+    assert models.MediaChanged.model_validate_json(message.model_dump_json()) == message
+    fields = message.model_dump()
+    fields["stream"]["of_the_future"] = 1
+    assert models.MediaChanged.model_validate(fields) == message
+    for name in ("of_the_future", "event_clock_rate", "rtcp_address", "rtcp_port"):
+        del fields["stream"][name]
+    assert models.MediaChanged.model_validate(fields).stream == replace(
+        full, event_clock_rate=8000, rtcp_address="", rtcp_port=0
+    )
 
 
 def test_every_message_has_a_name_of_its_own_and_a_taker() -> None:

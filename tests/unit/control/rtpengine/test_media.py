@@ -1,4 +1,5 @@
 import asyncio
+import logging
 import re
 from collections.abc import AsyncIterator
 from typing import Any
@@ -53,9 +54,7 @@ class FakeRtpengine(asyncio.DatagramProtocol):
             self.faults.append(f"{fields['command']} has the keys {sorted(fields)}")
 
     def offer(self, fields: dict[str, Any]) -> dict[str, Any]:
-        self.expect_keys(
-            fields, COMMON_KEYS | {"direction", "transport protocol"} | (fields.keys() & {"codec"})
-        )
+        self.expect_keys(fields, COMMON_KEYS | {"direction", "transport protocol"})
         self.calls.add(fields["call-id"])
         return {"result": "ok", "sdp": self.rewrite(fields)}
 
@@ -73,7 +72,7 @@ class FakeRtpengine(asyncio.DatagramProtocol):
         return {"result": "ok"}
 
     def rewrite(self, fields: dict[str, Any]) -> bytes:
-        """The description for the other side: addresses, ports, protocol and codecs of a stripped list."""
+        """The description for the other side: addresses, ports and protocol; RTCP has the next port."""
         to_us = (fields["command"] == "offer") == (fields["from-tag"] == "peer")
         address = INTERNAL if to_us else PUBLIC
         port = self.ports["towards us" if to_us else "towards the peer"]
@@ -83,12 +82,7 @@ class FakeRtpengine(asyncio.DatagramProtocol):
         sdp = re.sub(
             r"m=audio [1-9]\d* \S+", f"m=audio {port} {fields.get('transport protocol', 'RTP/AVP')}", sdp
         )
-        if "codec" in fields:
-            codec, events = fields["codec"]["except"]
-            keep = {"PCMU": "0", "PCMA": "8"}[codec]
-            if (fields["codec"]["strip"], events) != (["all"], "telephone-event"):
-                self.faults.append(f"codec {fields['codec']}")
-            sdp = re.sub(r"(m=audio \d+ \S+)[ \d]*?( 101)?\r", rf"\1 {keep}\2\r", sdp)
+        sdp = re.sub(r"(m=audio [1-9].*\r\n)", rf"\1a=rtcp:{port + 1}\r\n", sdp)
         return sdp.encode("latin-1")
 
 
@@ -135,8 +129,11 @@ def stream(**changes: Any) -> Stream:
         "event_payload_type": 101,
         "ptime": 20,
         "direction": "sendrecv",
+        "event_clock_rate": 8000,
+        "rtcp_address": INTERNAL,
     }
-    return Stream(**usual | changes)
+    given = usual | changes
+    return Stream(**{"rtcp_port": given["port"] + 1} | given)
 
 
 async def test_answers_an_offer(rtpengine: FakeRtpengine, leg: MediaLeg) -> None:
@@ -166,8 +163,8 @@ async def test_answers_an_offer(rtpengine: FakeRtpengine, leg: MediaLeg) -> None
         "ICE": "remove",
         "transport protocol": "RTP/AVP",
         "rtcp-mux": ["demux"],
-        "codec": {"strip": ["all"], "except": ["PCMA", "telephone-event"]},
     }
+    assert "m=audio 4000 RTP/AVP 8 101\r\n" in to_us["sdp"]
     assert "m=video 0 RTP/AVP 31\r\n" in to_us["sdp"]
     assert "i=words" not in to_us["sdp"]
     assert (from_us["from-tag"], from_us["to-tag"]) == ("peer", "us")
@@ -245,6 +242,50 @@ async def test_offers_and_accepts(rtpengine: FakeRtpengine, leg: MediaLeg) -> No
     assert (ours["from-tag"], ours["to-tag"], ours["direction"]) == ("us", "peer", ["int", "pub"])
     assert "codec" not in ours
     assert (theirs["command"], theirs["from-tag"], theirs["to-tag"]) == ("answer", "us", "peer")
+
+
+async def test_opus_with_events_at_8000_alone(rtpengine: FakeRtpengine, ng: NgClient) -> None:
+    leg = MediaLeg(ng, "call-1", "peer", "us", "pub", ("pcmu", "opus"))
+    sdp, given = await leg.answer(peers("96 0 101", "a=rtpmap:96 opus/48000/2"), SLOT)
+    assert given == stream(codec="opus", payload_type=96)
+    to_us, _ = rtpengine.commands
+    assert "m=audio 4000 RTP/AVP 96 101\r\n" in to_us["sdp"]
+    assert parse(sdp).media[0].formats == ("96", "101")
+
+
+async def test_events_of_another_clock(ng: NgClient) -> None:
+    leg = MediaLeg(ng, "call-1", "peer", "us", "pub", ("opus",))
+    offer = peers("101 110 96", "a=rtpmap:96 opus/48000/2", "a=rtpmap:110 telephone-event/48000")
+    _, given = await leg.answer(offer, SLOT)
+    assert given == stream(codec="opus", payload_type=96, event_payload_type=110, event_clock_rate=48000)
+
+
+async def test_an_answer_with_other_numbers_is_taken_by_ours(
+    rtpengine: FakeRtpengine, ng: NgClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    leg = MediaLeg(ng, "call-1", "peer", "us", "pub", ("opus",))
+    await leg.offer(SLOT)
+    answer = peers("96 101", "a=rtpmap:96 opus/48000/2")
+    for _ in range(2):
+        assert await leg.accept(answer) == stream(codec="opus", payload_type=111)
+        assert "m=audio 4000 RTP/AVP 111 101\r\n" in rtpengine.commands[1]["sdp"]
+    assert "answers with payload type 96 for opus, which we offered as 111" in caplog.text
+
+
+@pytest.mark.parametrize("milliseconds", [10, 20])
+async def test_a_peer_that_wants_short_packets_is_noted(
+    leg: MediaLeg, caplog: pytest.LogCaptureFixture, milliseconds: int
+) -> None:
+    with caplog.at_level(logging.INFO):
+        _, given = await leg.answer(peers("0", f"a=maxptime:{milliseconds}"), SLOT)
+    assert given == stream(event_payload_type=None, ptime=milliseconds)
+    noted = "call call-1: the peer wants at most 10 ms in a packet; it gets 20" in caplog.messages
+    assert noted == (milliseconds < 20)
+
+
+async def test_rtcp_of_a_held_call_has_the_address_of_the_stream(leg: MediaLeg) -> None:
+    _, given = await leg.answer(peers("0", address="0.0.0.0"), SLOT)
+    assert (given.rtcp_address, given.rtcp_port) == (given.address, given.port + 1) == (INTERNAL, 21001)
 
 
 async def test_a_later_answer_may_bring_another_codec(rtpengine: FakeRtpengine, leg: MediaLeg) -> None:

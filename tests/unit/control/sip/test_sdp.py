@@ -203,6 +203,29 @@ def test_packet_time(lines: tuple[str, ...], milliseconds: int) -> None:
     assert audio(*lines).packet_time == milliseconds
 
 
+def test_longest_packet() -> None:
+    assert audio().maxptime is None
+    assert audio("a=maxptime:10.5").maxptime == 10
+
+
+@pytest.mark.parametrize(
+    ("line", "rtcp"),
+    [
+        ("a=ptime:20", (5005, None)),
+        ("a=rtcp:53020", (53020, None)),
+        ("a=rtcp: 53020 IN IP4 192.0.2.9 ", (53020, "192.0.2.9")),
+        ("a=rtcp:53020 IN IP6 2001:db8::1", (53020, "2001:db8::1")),
+        ("a=rtcp:0", (5005, None)),
+        ("a=rtcp:65536", (5005, None)),
+        ("a=rtcp:53020 IN IP4", (5005, None)),
+        ("a=rtcp:soon", (5005, None)),
+        ("a=rtcp", (5005, None)),
+    ],
+)
+def test_rtcp(line: str, rtcp: tuple[int, str | None]) -> None:
+    assert audio(line).rtcp == rtcp
+
+
 @pytest.mark.parametrize(
     ("line", "rtpmap"),
     [
@@ -290,5 +313,7 @@ def test_any_bytes_give_a_description_or_an_sdp_error(data: bytes) -> None:
         media.rtpmaps()
         media.fmtp(0)
         assert 10 <= media.packet_time <= 200
+        port, _ = media.rtcp
+        assert 0 < port <= 65_536
         description.direction_of(media)
     assert parse(bytes(description)) == description
