@@ -19,6 +19,8 @@ _GAIN = 1 / 16
 _SECOND = 1_000_000_000
 _MILLISECOND = 1_000_000
 _NOBODY = -1
+_LONG_AGO = -(1 << 62)
+"""More than a step before any packet: the first of a source has none to be compared with."""
 _MOST_LOST, _LEAST_LOST = 0x7FFFFF, -0x800000
 
 
@@ -73,7 +75,7 @@ class Reception:
     def connect(self, slot: int, clock_rate: int) -> None:
         """Timestamps of `slot` count at `clock_rate` (Hz) from now on."""
         self._unit[slot] = _SECOND / clock_rate
-        self._arrival[slot] = 0
+        self._arrival[slot] = _LONG_AGO
 
     def reset(self, slot: int) -> None:
         """Forget what `slot` received."""
@@ -110,7 +112,7 @@ class Reception:
         self._base[slots] = sequence
         self._received[slots] = self._expected_prior[slots] = self._received_prior[slots] = 0
         self._jitter[slots] = 0.0
-        self._arrival[slots] = 0  # a step away from any packet: the first has no transit time before it
+        self._arrival[slots] = _LONG_AGO
         self.first[slots] = np.where(self.first[slots] == 0, arrival, self.first[slots])
 
     def _time(self, slots: Ints, timestamp: Ints, arrival: Ints) -> None:

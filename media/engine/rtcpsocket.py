@@ -18,8 +18,10 @@ INTERVAL = 250
 """Ticks between the reports of a slot in the mean, 5 s: each is 0.5 to 1.5 of it (RFC 3550 section 6.3.1)."""
 FIRST = (50, 125)
 """Ticks to the first report, 1 to 2.5 s."""
+PACE = 5
+"""Every so many ticks there is work, so that its fixed cost is shared by several slots."""
 MOST = 256
-"""Datagrams that a tick sends, and takes in; more wait for the next."""
+"""Datagrams sent, and taken in, at a time; more wait for the next."""
 STRIDE = 1280
 """Bytes kept of a datagram."""
 _NEVER = 1 << 62
@@ -150,10 +152,12 @@ class Rtcp:
         self._send(np.array([slot]), np.array([len(datagram)]))
 
     def run(self, now: int, wall: int) -> None:
-        """Take in what came and send the reports that are due.
+        """Take in what came and send the reports that are due, in every PACE-th tick.
 
         `now` is the number of the tick, `wall` the time in nanoseconds since the epoch.
         """
+        if now % PACE:
+            return
         count = self._inbox.receive(self._socket.fileno())
         if count:
             self._hear(count)
