@@ -24,15 +24,21 @@ _SOCKADDR_IN = np.dtype([("family", "u2"), ("port", ">u2"), ("address", "u4"), (
 _VLEN = 1024
 """The kernel takes at most UIO_MAXIOV messages per call."""
 _KERNEL_BUFFER = 8 << 20
+_SECOND = 1_000_000_000
+_SO_TIMESTAMPNS = 35
+"""Socket option of Linux on 64-bit machines, which the socket module does not name."""
+_STAMP = np.dtype([("cmsghdr", "u8", 2), ("seconds", "i8"), ("nanoseconds", "i8")])
+"""The control message of an arrival time. It fills its memory, so the kernel leaves the length as it was."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.recvmmsg.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int, ctypes.c_void_p]
 _libc.sendmmsg.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int]
 
 
-def open_udp(address: str, port: int) -> socket.socket:
+def open_udp(address: str, port: int, *, stamped: bool = False) -> socket.socket:
     """Bind a non-blocking IPv4 socket with large kernel buffers; port 0 takes any free one.
 
+    A `stamped` socket notes when each datagram arrives; receive from it by a stamped `Batch` only.
     Raises SetupError when address or port cannot be had.
     """
     udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -46,6 +52,7 @@ def open_udp(address: str, port: int) -> socket.socket:
         ) from error
     for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
         udp.setsockopt(socket.SOL_SOCKET, option, _KERNEL_BUFFER)
+    udp.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, stamped)
     udp.setblocking(False)
     return udp
 
@@ -64,9 +71,10 @@ class Batch:
     ``data`` uint8 (capacity, stride); ``words`` the same as big-endian uint32 (capacity, stride / 4);
     ``port`` and ``address`` of the peer of each row (`packed`); ``length`` bytes to send of each row;
     after `receive`, ``size`` bytes received in each row and ``flags`` (MSG_TRUNC: cut to the stride).
+    A `stamped` batch also knows when they arrived; it is for receiving only.
     """
 
-    def __init__(self, capacity: int, stride: int) -> None:
+    def __init__(self, capacity: int, stride: int, *, stamped: bool = False) -> None:
         self.capacity, self.stride = capacity, stride
         self.data: Bytes = np.full((capacity, stride), 0, np.uint8)
         self.words: npt.NDArray[np.uint32] = self.data.view(">u4")
@@ -81,6 +89,10 @@ class Batch:
         messages["namelen"] = _SOCKADDR_IN.itemsize
         messages["iov"] = iovec.ctypes.data + row * np.uint64(_IOVEC.itemsize)
         messages["iovlen"] = 1
+        self._stamps = np.full(capacity if stamped else 0, np.zeros((), _STAMP), _STAMP)
+        if stamped:
+            messages["control"] = self._stamps.ctypes.data + row * np.uint64(_STAMP.itemsize)
+            messages["controllen"] = _STAMP.itemsize
         self.port: npt.NDArray[np.uint16] = name["port"]
         self.address: npt.NDArray[np.uint32] = name["address"]
         self.length: npt.NDArray[np.uint64] = iovec["len"]
@@ -103,6 +115,12 @@ class Batch:
             if got < room:
                 break
         return count
+
+    def arrival(self, count: int) -> Ints:
+        """When rows 0..count-1 of a stamped batch reached the kernel: nanoseconds since the epoch."""
+        stamps = self._stamps[:count]
+        arrived: Ints = stamps["seconds"] * _SECOND + stamps["nanoseconds"]
+        return arrived
 
     def select(self, rows: Ints) -> None:
         """Choose the rows, in order, that `send` sends from now on."""

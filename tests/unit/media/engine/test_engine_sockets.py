@@ -2,6 +2,7 @@
 
 import socket
 import sys
+import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -55,6 +56,20 @@ def test_receiving_tells_bytes_and_sources(udp: socket.socket) -> None:
         assert batch.address[:3].tolist() == [packed(HOST), packed("127.0.0.2"), packed(HOST)]
         assert not batch.flags[:3].any()
     assert batch.receive(udp.fileno()) == 0
+
+
+def test_a_stamped_socket_tells_when_datagrams_arrived() -> None:
+    batch = Batch(2, 64, stamped=True)
+    with open_udp(HOST, 0, stamped=True) as udp, FarEnd(port_of(udp)) as far:
+        for _ in range(3):
+            times = [time.time_ns()]
+            for _ in range(2):
+                far.send_raw(b"now")
+                times.append(time.time_ns())
+            assert batch.receive(udp.fileno()) == 2
+            assert not batch.flags.any()
+            first, second = batch.arrival(2).tolist()
+            assert times[0] <= first <= times[1] <= second <= times[2]
 
 
 def test_words_are_the_data_in_network_order() -> None:
