@@ -24,7 +24,6 @@ class Library:
 
 
 LIBRARIES: Final = {
-    "g722": Library("libspandsp.so.2", "libspandsp2"),
     "opus": Library("libopus.so.0", "libopus0"),
 }
 """What each codec needs; the others need nothing."""

@@ -115,8 +115,9 @@ class Decoder:
                 result = coder.conceal(int(self._duration[slot]), self._jitter.following(slot))
             else:
                 result = coder.decode(taken.payload[row, : taken.size[row]])
-            samples[row] = len(result) - len(result) % self._block
-            pcm[row, : len(result)] = result
+            count = min(len(result), self._longest)
+            samples[row] = count - count % self._block
+            pcm[row, :count] = result[:count]
             self._duration[slot] = samples[row] or self._frame
         return pcm, samples
 

@@ -7,8 +7,8 @@ import numpy as np
 from control.errors import EngineFullError, MediaError
 from media.engine.arrays import RATE, WIDE, Pcm, keep_heap
 from media.engine.band import Band
-from media.engine.codecs import make_coder
 from media.engine.codecs.base import Coder
+from media.engine.codecs.registry import make_coder
 from media.engine.jitter import Jitter
 from media.engine.playout import Stopped
 from media.engine.receive import Receiver
@@ -114,8 +114,7 @@ class Engine:
         band.decoder.coded[slot] = coder is not None
 
     def _drop_coder(self, slot: int) -> None:
-        if slot in self._coders:
-            self._coders.pop(slot).close()
+        self._coders.pop(slot, None)
         self._codecs[slot] = None
 
     def _select(self) -> None:
