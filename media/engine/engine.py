@@ -7,8 +7,10 @@ import numpy.typing as npt
 
 from control.errors import EngineFullError, MediaError
 from media.engine.arrays import Ints, Pcm, keep_heap
+from media.engine.background import Loop
 from media.engine.decode import Decoder
 from media.engine.jitter import Jitter
+from media.engine.mute import Mute
 from media.engine.playout import Playout, Stopped
 from media.engine.receive import Receiver
 from media.engine.reports import Event
@@ -48,6 +50,7 @@ class Engine:
         self._jitter = Jitter(capacity, self._counters)
         self._receiver = Receiver(capacity, self._jitter, self._counters)
         self._decoder = Decoder(capacity, self._jitter)
+        self._mute = Mute(capacity)
         self._playout = Playout(capacity)
         self._transmitter = Transmitter(capacity, self._counters)
 
@@ -106,7 +109,8 @@ class Engine:
         self._check(slot)
         self._receiver.disconnect(slot)
         self._transmitter.disconnect(slot)
-        self._playout.stop(slot)
+        self._playout.reset(slot)
+        self._mute.set(slot, muted=False)
         self._voice.disable(slot)
         self._jitter.reset(slot)
         self._decoder.reset(slot)
@@ -120,10 +124,48 @@ class Engine:
         self._check(slot)
         self._playout.enqueue(slot, segment)
 
-    def stop(self, slot: int) -> Stopped | None:
-        """Drop all segments now: the next tick sends silence. None when there are none."""
+    def stop(self, slot: int, fade_ms: int = 0) -> Stopped | None:
+        """Drop all segments now: the next tick sends silence, or begins a fade. None when there are none.
+
+        A pause ends. `Playout.stop` tells how long a fade can be.
+        """
         self._check(slot)
-        return self._playout.stop(slot)
+        return self._playout.stop(slot, fade_ms * self._playout.rate // 1000)
+
+    def finish(self, slot: int) -> Stopped | None:
+        """Drop all segments but the one that is being heard; None when none is."""
+        self._check(slot)
+        return self._playout.finish(slot)
+
+    def pause(self, slot: int) -> None:
+        """Send nothing of the segments until `resume` or `stop`; positions stand. The background goes on."""
+        self._check(slot)
+        self._playout.pause(slot)
+
+    def resume(self, slot: int) -> None:
+        """Go on where `pause` began; nothing when not paused."""
+        self._check(slot)
+        self._playout.resume(slot)
+
+    def mute_out(self, slot: int, *, muted: bool) -> None:
+        """Send silence while positions go on, or not any more."""
+        self._check(slot)
+        self._playout.mute(slot, muted=muted)
+
+    def mute_in(self, slot: int, *, muted: bool) -> None:
+        """Hear silence instead of the peer, or not any more."""
+        self._check(slot)
+        self._mute.set(slot, muted=muted)
+
+    def gain(self, slot: int, factor: float) -> None:
+        """Multiply segments by `factor`, 0 to 16; raises MediaError for others."""
+        self._check(slot)
+        self._playout.gain(slot, factor)
+
+    def background(self, slot: int, loop: Loop | None, gain: float = 1, duck: float = 1) -> None:
+        """Play `loop` for ever, at level `gain`, under segments at `duck`; None ends it. See `Background.set`."""
+        self._check(slot)
+        self._playout.background(slot, loop, gain, duck)
 
     def enable_voice(self, slot: int, options: VoiceOptions) -> None:
         """Report from the next tick on when the peer speaks and when not; again: start anew."""
@@ -141,6 +183,7 @@ class Engine:
         descriptor = self._socket.fileno()
         self._receiver.run(descriptor, events)
         self._decoder.run(self._active, self._tick)
+        self._mute.run(self._decoder.frames)
         self._transmitter.run(descriptor, self._playout.run(self._transmitter.slots, events))
         # Last, so that the time it takes does not shift what is sent.
         self._voice.run(self._decoder.frames, self._decoder.fresh, events)
