@@ -155,11 +155,11 @@ class Segment:
 
 
 class _Converter:
-    """Samples of one rate in, of another out; a quarter of a second at a time, so that no tick takes long."""
+    """Samples of one rate in, of another out; half a second at a time, so that no tick takes long."""
 
     def __init__(self, source: int, target: int) -> None:
         self._source, self._target = source, target
-        self._most = target // 4
+        self._most = target // 2
         self._resampler: Resampler | None = Resampler(source, target)
         """None when its last samples were fetched."""
         self._ready: deque[Pcm] = deque()
