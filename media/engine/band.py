@@ -8,6 +8,7 @@ from media.engine.arrays import TICKS, Ints, Mask, Pcm
 from media.engine.codecs.base import Coder
 from media.engine.decode import Decoder
 from media.engine.jitter import Jitter
+from media.engine.mute import Mute
 from media.engine.playout import Playout
 from media.engine.reports import Event
 from media.engine.voice import Voice
@@ -23,6 +24,7 @@ class Band:
     def __init__(self, capacity: int, rate: int, jitter: Jitter, coders: Mapping[int, Coder]) -> None:
         self.rate, self.frame = rate, rate // TICKS
         self.decoder = Decoder(capacity, rate, jitter, coders)
+        self.mute = Mute(capacity)
         self.playout = Playout(capacity, rate)
         self.voice = Voice(capacity, rate)
         self._mine: Mask = np.full(capacity, fill_value=False)
@@ -38,7 +40,8 @@ class Band:
     def leave(self, slot: int) -> None:
         """`slot` is given back: forget all about it; its segments are stopped."""
         self._mine[slot] = False
-        self.playout.stop(slot)
+        self.playout.reset(slot)
+        self.mute.set(slot, muted=False)
         self.voice.disable(slot)
         self.decoder.reset(slot)
 
@@ -51,6 +54,7 @@ class Band:
         """Decode what has arrived; `now` is the number of the tick."""
         if len(self.slots):
             self.decoder.run(self.slots, now)
+            self.mute.run(self.decoder.frames)
 
     def play(self, events: list[Event]) -> Pcm:
         """The next frame of each slot in `sending`: int16 (n, frame)."""

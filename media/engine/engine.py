@@ -9,19 +9,17 @@ from media.engine.arrays import RATE, WIDE, Pcm, keep_heap
 from media.engine.band import Band
 from media.engine.codecs.base import Coder
 from media.engine.codecs.registry import make_coder
+from media.engine.controls import Controls
 from media.engine.jitter import Jitter
-from media.engine.playout import Stopped
 from media.engine.receive import Receiver
 from media.engine.reports import Event
-from media.engine.segment import Segment
 from media.engine.sockets import open_udp
 from media.engine.stats import Counters, Stats
 from media.engine.stream import FORMATS, Codec, Stream, check
 from media.engine.transmit import Transmitter
-from media.engine.voice import VoiceOptions
 
 
-class Engine:
+class Engine(Controls):
     """One UDP socket and `capacity` slots; a slot is one call.
 
     State is arrays over slots. `tick`, to be called every 20 ms, does one step of all slots; everything
@@ -146,22 +144,6 @@ class Engine:
         self._check(slot)
         self._transmitter.renew(slot)
 
-    def enqueue(self, slot: int, segment: Segment) -> None:
-        """Play `segment` after those queued before; raises MediaError when it was queued before."""
-        self._home(slot).playout.enqueue(slot, segment)
-
-    def stop(self, slot: int) -> Stopped | None:
-        """Drop all segments now: the next tick sends silence. None when there are none."""
-        return self._home(slot).playout.stop(slot)
-
-    def enable_voice(self, slot: int, options: VoiceOptions) -> None:
-        """Report from the next tick on when the peer speaks and when not; again: start anew."""
-        self._home(slot).voice.enable(slot, options)
-
-    def disable_voice(self, slot: int) -> None:
-        """Report no more of that; nothing when it was not enabled."""
-        self._home(slot).voice.disable(slot)
-
     def tick(self) -> list[Event]:
         """Do one step of 20 ms for all connected slots; return what happened, in order."""
         events: list[Event] = []
@@ -196,7 +178,7 @@ class Engine:
 
     def received(self, slot: int) -> Pcm:
         """What the last tick decoded for `slot`: int16 of 0, 1 or 2 frames, valid until the next."""
-        decoder = self._home(slot).decoder
+        decoder = self.home(slot).decoder
         return decoder.frames[slot, : decoder.fresh[slot]].reshape(-1)
 
     def ssrc(self, slot: int) -> int:
@@ -224,7 +206,8 @@ class Engine:
         if not 0 <= slot < self.capacity or not self._taken[slot]:
             raise MediaError(f"slot {slot} is not allocated: call allocate() first")
 
-    def _home(self, slot: int) -> Band:
+    def home(self, slot: int) -> Band:
+        """The band of `slot`; raises MediaError when it is not allocated, or not connected yet."""
         self._check(slot)
         home = self._homes[slot]
         if home is None:

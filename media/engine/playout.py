@@ -2,7 +2,8 @@
 
 Each slot has a ring of about a second that Python refills from the segments when it runs low; a tick
 reads it for all slots at once. Positions count the samples of a slot from its first one on, so that a
-segment's samples, heard or waiting, are a difference of positions.
+segment's samples, heard or waiting, are a difference of positions. Behind the rings stand gain, background
+and mute, which change no position and cost nothing while nobody uses them.
 """
 
 from collections import deque
@@ -10,49 +11,50 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from media.engine.arrays import FRAME, Ints, Pcm
+from media.engine.arrays import RATE, Ints, Pcm
+from media.engine.background import Background, Loop
+from media.engine.gain import Gain
+from media.engine.pauses import Pauses
+from media.engine.ramp import falling
 from media.engine.reports import Event, SegmentEnded, SegmentStarted
+from media.engine.rings import Rings
 from media.engine.segment import Segment, State
 
-RING = 8192
-"""Samples of a ring; a power of two. The first FRAME stand once more behind the last."""
-LOW = 2 * FRAME
-"""Samples below which a ring must be refilled: above a frame, so that an end is known before it is sent."""
-SPARE = RING // 4
-"""Samples below which a ring may be refilled, a few of them in each tick: calls that began together would
-otherwise all be refilled in the same tick, second for second."""
-_ROW = RING + FRAME
+_LOW_FRAMES = 2
+"""Frames below which a ring must be refilled: above one, so that an end is known before it is sent."""
+_SPARE = 4
+"""A ring may be refilled when less than one part in so many is left, a few rings in each tick: calls that
+began together would otherwise all be refilled in the same tick, second for second."""
 _NEVER = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """What `stop` cut off."""
+    """What `stop` or `finish` cut off."""
 
     segment: Segment | None
     """The segment that was being heard; None when none had begun."""
     played: int
-    """Samples of it that were sent."""
+    """Samples of it that were sent, in its own rate; a fade that follows is not counted."""
     dropped: tuple[Segment, ...]
     """Segments of which nothing was heard, in order."""
 
 
 class Playout:
-    """The queues of all slots."""
+    """The queues of all slots, at `rate` Hz: 8000 or 16000. A frame is 20 ms."""
 
-    def __init__(self, capacity: int) -> None:
-        self._head, self._tail, self._final = (np.full(capacity, 0, np.int64) for _ in range(3))
-        # Read and write positions; end of the audio that may be sent although it fills no frame.
+    def __init__(self, capacity: int, rate: int = RATE) -> None:
+        self.rate = rate
+        self._rings = Rings(capacity, rate)
+        self._low, self._spare = _LOW_FRAMES * self._rings.frame, self._rings.size // _SPARE
         self._turn = np.full(capacity, _NEVER, np.int64)
         self._spares = capacity // 8 + 1
         self._hungry = np.full(capacity, fill_value=False)
-        self._rings = np.full((capacity, _ROW), 0, np.int16)
-        # Every window of FRAME samples as one item: a frame at any position is one index.
-        windows = self._rings.size - FRAME + 1
-        self._windows = np.ndarray((windows,), f"V{2 * FRAME}", self._rings.data, strides=(2,))
-        self._out = np.full((capacity, FRAME), 0, np.int16)
         self._loading: list[deque[Segment]] = [deque() for _ in range(capacity)]
         self._playing: list[deque[Segment]] = [deque() for _ in range(capacity)]
+        self._pauses = Pauses(self._rings)
+        self._gain, self._switch = Gain(capacity, rate), Gain(capacity, rate)
+        self._background = Background(capacity, rate)
 
     def enqueue(self, slot: int, segment: Segment) -> None:
         """Play `segment` after those queued before; raises MediaError when it was queued before."""
@@ -62,96 +64,159 @@ class Playout:
 
     def wake(self, slot: int) -> None:
         """Look at the queue of `slot` as soon as its ring is low."""
-        self._hungry[slot] = True
+        self._hungry[slot] = not self._pauses.frozen(slot)
 
     def position(self, slot: int) -> int:
         """Samples sent from `slot` so far."""
-        return int(self._head[slot])
+        return int(self._rings.head[slot])
 
-    def stop(self, slot: int) -> Stopped | None:
-        """Drop all segments of `slot` at once; None when there are none."""
-        playing, loading = self._playing[slot], self._loading[slot]
-        segments = [*playing, *(segment for segment in loading if segment not in playing)]
-        if not segments:
-            return None
-        current = segments.pop(0) if segments[0].state is State.PLAYING else None
-        for segment in (current, *segments):
-            if segment is not None:
-                segment.finish(State.STOPPED)
-        playing.clear()
-        loading.clear()
-        self._tail[slot] = self._final[slot] = self._head[slot]
+    def stop(self, slot: int, fade: int = 0) -> Stopped | None:
+        """Drop all segments of `slot` at once; None when there are none. A pause ends.
+
+        With `fade` the segment that is being heard falls silent over so many samples, as far as they are
+        there and a ring holds them (about a second), and what is enqueued afterwards follows them; a fade
+        that has begun goes on. A paused slot is silent at once.
+        """
+        segments = self._segments(slot)
+        current = segments.pop(0) if segments and segments[0].state is State.PLAYING else None
+        end = self._fade(slot, current, fade) if fade > 0 else self.position(slot)
+        self._drop([current, *segments] if current else segments)
+        self._playing[slot].clear()
+        self._loading[slot].clear()
+        self._pauses.forget(slot)
+        self._rings.cut(slot, end)
         self._turn[slot], self._hungry[slot] = _NEVER, False
+        if current is None and not segments:
+            return None
         return Stopped(current, current.played if current else 0, tuple(segments))
 
+    def finish(self, slot: int) -> Stopped | None:
+        """Let the segment that is being heard play to its end and drop those behind it.
+
+        None, and nothing is done, when none is being heard. A segment that is still open goes on growing.
+        """
+        segments = self._segments(slot)
+        if not segments or segments[0].state is not State.PLAYING:
+            return None
+        current, *later = segments
+        self._playing[slot], self._loading[slot] = deque([current]), deque()
+        if current.turn is None:
+            self._loading[slot].append(current)
+        else:
+            self._pauses.cut(slot, current.turn)
+        self._drop(later)
+        self.wake(slot)
+        return Stopped(current, current.played, tuple(later))
+
+    def pause(self, slot: int) -> None:
+        """Send one more frame, falling silent, then nothing, and keep the position; again: nothing changes.
+
+        The background goes on. Segments may be queued and grow meanwhile.
+        """
+        self._pauses.pause(slot)
+
+    def resume(self, slot: int) -> None:
+        """Go on where the pause began, with a frame that rises from silence; nothing when not paused."""
+        if self._pauses.resume(slot):
+            self._hungry[slot] = bool(self._loading[slot])
+            self._set_turn(slot)
+
+    def gain(self, slot: int, factor: float) -> None:
+        """Multiply what is played, but not the background, by 0 to 16, reached with the end of the next frame.
+
+        Raises MediaError for other factors.
+        """
+        self._gain.set(slot, factor)
+
+    def mute(self, slot: int, *, muted: bool) -> None:
+        """Send silence instead of segments and background, or not any more; all positions go on."""
+        self._switch.set(slot, 0 if muted else 1)
+
+    def background(self, slot: int, loop: Loop | None, gain: float = 1, duck: float = 1) -> None:
+        """Play `loop` for ever at level `gain`, and at `duck` while segments are heard; see `Background.set`."""
+        self._background.set(slot, loop, gain, duck)
+
+    def reset(self, slot: int) -> None:
+        """Forget everything of `slot`, at once."""
+        self.stop(slot)
+        self._gain.reset(slot)
+        self._switch.reset(slot)
+        self._background.reset(slot)
+
     def run(self, slots: Ints, events: list[Event]) -> Pcm:
-        """Take the next frame of each of `slots` (all different): int16 (n, FRAME), valid until the next run.
+        """Take the next frame of each of `slots`, ascending: int16 (n, frame), valid until the next run.
 
         Silence where nothing is queued or an open segment has not enough for a frame. Appends what
         started and ended to `events`.
         """
-        out = self._out[: len(slots)]
-        waiting = self._tail[slots] - self._head[slots]
-        hungry = self._hungry[slots] & (waiting < SPARE)
+        rings = self._rings
+        waiting = rings.tail[slots] - rings.head[slots]
+        hungry = self._hungry[slots] & (waiting < self._spare)
         if hungry.any():
-            low = hungry & (waiting < LOW)
+            low = hungry & (waiting < self._low)
             spare = np.flatnonzero(hungry & ~low)[: self._spares]
             for slot in [*slots[low].tolist(), *slots[spare].tolist()]:
                 self._refill(slot)
-            waiting = self._tail[slots] - self._head[slots]
-        head = self._head[slots]
-        count = np.where(waiting >= FRAME, FRAME, np.maximum(self._final[slots] - head, 0))
-        at = slots * _ROW + (head & RING - 1)
-        if (count == FRAME).all():
-            out.view(f"V{2 * FRAME}")[:, 0] = self._windows[at]
-        else:
-            self._gather(out, at, count)
-        head += count
-        self._head[slots] = head
+            waiting = rings.tail[slots] - rings.head[slots]
+        out, count, head = rings.take(slots, waiting)
         crossed = head >= self._turn[slots]
         if crossed.any():
             for slot in slots[crossed].tolist():
                 self._report(slot, events)
+        if self._pauses.due:
+            for slot in self._pauses.run(slots, out):
+                self._turn[slot], self._hungry[slot] = _NEVER, False
+        if not self._gain.idle:
+            self._gain.run(slots, out)
+        if not self._background.idle:
+            self._background.run(slots, out, count > 0)
+        if not self._switch.idle:
+            self._switch.run(slots, out)
         return out
 
-    def _gather(self, out: Pcm, at: Ints, count: Ints) -> None:
-        """Copy whole frames, cut partial ones, silence the rest."""
-        out[:] = 0
-        some = np.flatnonzero(count)
-        frames = self._windows[at[some]].view(np.int16).reshape(-1, FRAME)
-        frames[np.arange(FRAME) >= count[some, None]] = 0
-        out[some] = frames
+    def _fade(self, slot: int, current: Segment | None, length: int) -> int:
+        """Let `current` fall silent, or an earlier fade go on; the position where the slot is silent."""
+        rings, head = self._rings, self.position(slot)
+        if self._pauses.silent(slot):
+            return head
+        if current is None:
+            playing = self._playing[slot]
+            return int(rings.tail[slot]) if not playing or playing[0].at is None else playing[0].at
+        self._refill(slot)
+        length = min(length, rings.ready(slot))
+        if current.turn is not None:
+            length = min(length, current.turn - head)
+        rings.scale(slot, falling(length))
+        return head + length
+
+    def _segments(self, slot: int) -> list[Segment]:
+        playing = self._playing[slot]
+        return [*playing, *(segment for segment in self._loading[slot] if segment not in playing)]
+
+    def _drop(self, segments: list[Segment]) -> None:
+        for segment in segments:
+            segment.finish(State.STOPPED)
 
     def _refill(self, slot: int) -> None:
         """Copy samples from the segments into the ring of `slot` until it is full or they have no more."""
-        loading, playing = self._loading[slot], self._playing[slot]
-        head, tail = int(self._head[slot]), int(self._tail[slot])
+        rings, loading, playing = self._rings, self._loading[slot], self._playing[slot]
         while loading:
             segment = loading[0]
-            segment.begin(tail)
+            segment.begin(int(rings.tail[slot]))
             if not playing or playing[-1] is not segment:
                 playing.append(segment)
-            for samples in segment.load(RING - (tail - head)):
-                self._write(slot, tail, samples)
-                tail += len(samples)
+            for samples in segment.load(rings.room(slot)):
+                rings.add(slot, samples)
             if segment.pending or not segment.closed:
                 break
             loading.popleft()
-            self._final[slot] = tail
-        self._tail[slot] = tail
+            rings.final[slot] = rings.tail[slot]
         self._hungry[slot] = bool(loading) and loading[0].pending
         self._set_turn(slot)
 
-    def _write(self, slot: int, position: int, samples: Pcm) -> None:
-        ring, at = self._rings[slot], position & RING - 1
-        until_end = samples[: RING - at]
-        ring[at : at + len(until_end)] = until_end
-        ring[: len(samples) - len(until_end)] = samples[len(until_end) :]
-        ring[RING:] = ring[:FRAME]
-
     def _report(self, slot: int, events: list[Event]) -> None:
         """Move segments on whose start or end was reached."""
-        playing, head = self._playing[slot], int(self._head[slot])
+        playing, head = self._playing[slot], self.position(slot)
         while playing and (turn := playing[0].turn) is not None and head >= turn:
             segment = playing[0]
             if segment.state is State.QUEUED:

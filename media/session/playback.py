@@ -8,18 +8,17 @@ from urllib.parse import urlsplit
 import numpy as np
 import soxr
 
+from control.errors import CommandError
 from media import files
 from media.api import commands, events
 from media.session.clock import now_ms
-from media.session.player import Audio, Play
+from media.session.play import SAMPLE_RATE, Audio, Play
 from media.session.state import State
 from media.speech.voice import Samples
 
 if TYPE_CHECKING:
     from media.session.session import Services, Session
 
-SAMPLE_RATE = 8000
-"""Hz, of what the engine plays."""
 GIVEN_RATE = 16_000
 """Hz, of samples that a bot sends and does not name the rate of."""
 HEARING = (State.OFFERED, State.ANSWERING, State.DIALING, State.TALKING)
@@ -30,7 +29,7 @@ def tts(session: "Session", command: commands.Tts) -> None:
     """Speak; the same playId continues what is being said, another replaces it."""
     session.require("tts", *HEARING)
     text = "" if command.base64 else command.text
-    play = session.player.say(text, _speech(session, command), command.play_id)
+    play = session.player.say(text, _speech(session, command), command.play_id, streaming=command.streaming)
     play.auto_hangup = play.auto_hangup or bool(command.auto_hangup)
     play.wait_input = command.input_seconds or play.wait_input
 
@@ -45,6 +44,29 @@ def play(session: "Session", command: commands.Play) -> Play:
     return playing
 
 
+def interrupt(session: "Session", command: commands.Interrupt) -> None:
+    """Cut what is on, within the fade, or gracefully; nothing when nothing is on."""
+    session.player.interrupt(graceful=command.graceful, fade_ms=command.fade_out_ms or 0)
+
+
+def pause(session: "Session", command: commands.Pause) -> None:
+    """Keep what is on where it is."""
+    _require_play(session, command.command)
+    session.player.pause()
+
+
+def resume(session: "Session", command: commands.Resume) -> None:
+    """Go on after ``pause``."""
+    _require_play(session, command.command)
+    session.player.resume()
+
+
+def _require_play(session: "Session", command: str) -> None:
+    session.require(command, *HEARING)
+    if not session.player.busy:
+        raise CommandError(f'command "{command}" does not fit now: nothing is playing', 409)
+
+
 def history(session: "Session", command: commands.History) -> None:
     """Add to the record of the conversation."""
     session.send(
@@ -53,7 +75,9 @@ def history(session: "Session", command: commands.History) -> None:
 
 
 def digit(session: "Session", key: str) -> None:
-    """The caller pressed a key."""
+    """The caller pressed a key; one who is muted did not."""
+    if session.caller_muted:
+        return
     session.track.input_heard()
     session.send(events.Dtmf(track_id=session.id, timestamp=now_ms(), digit=key))
 

@@ -1,31 +1,22 @@
 """What one call plays: the order of plays, their events, and exactly how much of each was heard.
 
-A *play* is what one ``play`` command, or all ``tts`` commands with one playId, put on the server-side track.
 Audio reaches the engine as segments; the engine reports when the first sample of a segment leaves and when its last
 has left. A play with another playId replaces the present one at once; the same playId continues it.
+
+What is on may be paused and muted; both end with it, or when it is replaced.
 """
 
-import asyncio
 import logging
-import secrets
-from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from contextlib import aclosing
-from dataclasses import dataclass, field
-from enum import Enum
 from typing import Protocol
 
 from control.errors import MediaError
 from control.tasks import Tasks
-from media.engine.segment import Segment
-from media.speech.tts.base import Synthesis
-from media.speech.voice import Samples
+from media.engine.segment import Segment, State
+from media.session.play import SAMPLE_RATE, Audio, Kind, Play
 
 log = logging.getLogger(__name__)
-
-SAMPLES_PER_MS = 8
-Audio = Synthesis | AsyncGenerator[Samples, None]
-"""Chunks of PCM, mono, 8 kHz; an error while they are made is a MediaError."""
 
 
 class Output(Protocol):
@@ -34,50 +25,20 @@ class Output(Protocol):
     def enqueue(self, segment: Segment) -> None:
         """Play `segment` after all that was enqueued before."""
 
-    def stop(self) -> None:
-        """Drop everything that was enqueued; nothing of it leaves from the next tick on."""
+    def stop(self, fade_ms: int = 0) -> None:
+        """Drop everything that was enqueued, at once or falling silent in `fade_ms`; a pause ends."""
 
+    def finish(self) -> None:
+        """Drop everything but the segment that is being heard."""
 
-class Kind(Enum):
-    """What a play was made by."""
+    def pause(self) -> None:
+        """Send nothing, and keep the position."""
 
-    TTS = "tts"
-    FILE = "play"
+    def resume(self) -> None:
+        """Go on where the pause began."""
 
-
-@dataclass(slots=True, eq=False)
-class Play:
-    """One play on the server-side track."""
-
-    kind: Kind
-    play_id: str | None
-    ssrc: int = field(default_factory=lambda: secrets.randbits(32))
-    auto_hangup: bool = False
-    wait_input: float | None = None
-    """Seconds to wait for the caller after the end; None or 0: not at all."""
-    texts: list[str] = field(default_factory=list)
-    """What it says, in order, so far."""
-    sources: deque[Callable[[], Audio]] = field(default_factory=deque)
-    """Audio still to be made."""
-    segments: list[Segment] = field(default_factory=list)
-    started: bool = False
-    maker: asyncio.Task[None] | None = None
-    """Makes its audio; None when all that was asked for is made."""
-
-    @property
-    def played_ms(self) -> int:
-        """How much has been heard."""
-        return sum(segment.played for segment in self.segments) // SAMPLES_PER_MS
-
-    @property
-    def total_ms(self) -> int:
-        """How much audio there is so far."""
-        return sum(segment.total for segment in self.segments) // SAMPLES_PER_MS
-
-    @property
-    def finished(self) -> bool:
-        """Whether everything was made and heard."""
-        return self.maker is None and all(s.closed and s.played >= s.total for s in self.segments)
+    def mute(self, *, muted: bool) -> None:
+        """Send silence while everything goes on, or not any more."""
 
 
 class Listener(Protocol):
@@ -90,7 +51,7 @@ class Listener(Protocol):
         """Its last sample has left, or it was cut after it started."""
 
     def play_interrupted(self, play: Play) -> None:
-        """It is cut; `play_ended` follows if it had started."""
+        """It is cut, or will end with what is being heard; `play_ended` follows if it had started."""
 
     def play_failed(self, play: Play, error: MediaError) -> None:
         """Some of its audio could not be made; what was made is still played."""
@@ -103,42 +64,67 @@ class Player:
         self._output = output
         self._listener = listener
         self._current: Play | None = None
+        self._leaving: Play | None = None
+        """Interrupted, and heard to the end of a text."""
+        self._paused = self._muted = False
         self._tasks = Tasks("player")
 
     @property
     def current(self) -> Play | None:
-        """The play that is on, or about to start."""
+        """The play that is on, or about to start; not one that was interrupted."""
         return self._current
 
-    def say(self, text: str, source: Callable[[], Audio], play_id: str | None) -> Play:
+    @property
+    def busy(self) -> bool:
+        """Whether anything is on."""
+        return self._current is not None or self._leaving is not None
+
+    def say(
+        self, text: str, source: Callable[[], Audio], play_id: str | None, *, streaming: bool = False
+    ) -> Play:
         """Add speech to the play with this playId, replacing a play with another."""
         play = self._current
         if play is None or play.kind is not Kind.TTS or play.play_id != play_id:
-            play = self._replace(Play(Kind.TTS, play_id))
+            play = self._put(Play(Kind.TTS, play_id, streaming=streaming))
         play.texts.append(text)
         self._add(play, source)
         return play
 
     def play(self, source: Callable[[], Audio], play_id: str) -> Play:
         """Replace what is on by a file."""
-        play = self._replace(Play(Kind.FILE, play_id))
+        play = self._put(Play(Kind.FILE, play_id))
         self._add(play, source)
         return play
 
-    def interrupt(self) -> Play | None:
-        """Cut what is on; the play that was cut, or None."""
-        play, self._current = self._current, None
-        if play is None:
+    def interrupt(self, *, graceful: bool = False, fade_ms: int = 0) -> Play | None:
+        """Cut what is on, within `fade_ms`; the play that was cut, or None.
+
+        `graceful` lets a text end that is being heard, unless it is streamed or paused, and drops the rest.
+        """
+        heard = self._leaving or self._current
+        if heard is None:
             return None
-        if play.maker is not None:
-            play.maker.cancel()
-        play.auto_hangup = False
-        play.wait_input = None
-        self._output.stop()
-        self._listener.play_interrupted(play)
-        if play.started:
-            self._listener.play_ended(play)
-        return play
+        if graceful and self._may_end(heard):
+            return self._let_end(heard)
+        return self._cut(0 if self._paused or self._muted else fade_ms)
+
+    def pause(self) -> None:
+        """Keep what is on where it is; pausing twice is pausing once."""
+        if not self._paused:
+            self._paused = True
+            self._output.pause()
+
+    def resume(self) -> None:
+        """Go on after `pause`; nothing when not paused."""
+        if self._paused:
+            self._paused = False
+            self._output.resume()
+
+    def mute(self, *, muted: bool) -> None:
+        """Let nobody hear what is on, or unmute it."""
+        if self._muted is not muted:
+            self._muted = muted
+            self._output.mute(muted=muted)
 
     def segment_started(self, segment: Segment) -> None:
         """The engine sends the first frame of `segment`."""
@@ -158,13 +144,59 @@ class Player:
         await self._tasks.close()
 
     def _owner(self, segment: Segment) -> Play | None:
-        play = self._current
-        return play if play is not None and segment in play.segments else None
+        return next(
+            (p for p in (self._leaving, self._current) if p is not None and segment in p.segments), None
+        )
 
-    def _replace(self, play: Play) -> Play:
-        self.interrupt()
+    def _put(self, play: Play) -> Play:
+        """Make `play` the current one: behind one of the same playId that still ends, else at once."""
+        leaving = self._leaving
+        follows = leaving is not None and (leaving.kind, leaving.play_id) == (play.kind, play.play_id)
+        if self._current is not None or (leaving is not None and not follows):
+            self._cut(0)
         self._current = play
         return play
+
+    def _may_end(self, play: Play) -> bool:
+        return play.kind is Kind.TTS and not play.streaming and not self._paused and play.heard is not None
+
+    def _let_end(self, heard: Play) -> Play | None:
+        """Drop all but the text of `heard` that is being heard."""
+        play, self._current = self._current, None
+        if play is not None:
+            self._listener.play_interrupted(play)
+            play.forgo()
+            segment = heard.heard if play is heard else None
+            play.sources.clear()
+            if segment is None or segment.closed:
+                play.make_no_more()
+            play.segments = [s for s in play.segments if s is segment or s.state is State.ENDED]
+        self._leaving = heard
+        self._output.finish()
+        return play
+
+    def _cut(self, fade_ms: int) -> Play | None:
+        """Drop everything; the play that was not interrupted before, if any."""
+        leaving, self._leaving = self._leaving, None
+        play, self._current = self._current, None
+        for each in (leaving, play):
+            if each is not None:
+                each.make_no_more()
+                each.forgo()
+        self._output.stop(fade_ms)
+        if leaving is not None:
+            self._listener.play_ended(leaving)
+        if play is not None:
+            self._listener.play_interrupted(play)
+            if play.started:
+                self._listener.play_ended(play)
+        self._free()
+        return play
+
+    def _free(self) -> None:
+        """Nothing is on: what comes next is heard."""
+        self.resume()
+        self.mute(muted=False)
 
     def _add(self, play: Play, source: Callable[[], Audio]) -> None:
         play.sources.append(source)
@@ -172,28 +204,32 @@ class Player:
             play.maker = self._tasks.spawn(self._make(play))
 
     async def _make(self, play: Play) -> None:
-        """Turn the sources of `play` into audio, one after the other."""
-        segment = Segment()
-        play.segments.append(segment)
-        self._output.enqueue(segment)
+        """Turn the sources of `play` into audio, one after the other, each a segment."""
         while play.sources:
             source = play.sources.popleft()
+            segment = Segment(rate=SAMPLE_RATE)
+            play.segments.append(segment)
+            self._output.enqueue(segment)
             try:
                 async with aclosing(source()) as chunks:
                     async for chunk in chunks:
                         segment.append(chunk)
             except MediaError as error:
                 self._listener.play_failed(play, error)
+            segment.close()
         play.maker = None
-        segment.close()
-        if segment.total == 0:
-            self._settle(play)
+        self._settle(play)
 
     def _settle(self, play: Play) -> None:
         """Report the end of `play` once everything was heard."""
-        if play is not self._current or not play.finished:
+        if play not in (self._current, self._leaving) or not play.finished:
             return
-        self._current = None
+        if play is self._leaving:
+            self._leaving = None
+        else:
+            self._current = None
+        if not self.busy:
+            self._free()
         if not play.started:
             # It made no sound at all: an empty text, or a failure that was reported.
             self._listener.play_started(play)

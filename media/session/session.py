@@ -22,15 +22,19 @@ from media.api import commands, events
 from media.api.server import Arrival, Outbox
 from media.engine.engine import Engine
 from media.fetch import Fetcher
-from media.session import calling, playback
+from media.session import calling, muting, playback
 from media.session.clock import now_ms
 from media.session.hearing import Hearing
-from media.session.player import Play, Player
+from media.session.play import Play
+from media.session.player import Player
 from media.session.state import CLOSE_CODES, STEPS, CallRecord, Parting, State
 from media.session.track import ServerSideTrack
 from media.speech.tts.base import Tts
 
 log = logging.getLogger(__name__)
+
+PLAYING_COMMANDS = commands.Tts | commands.Play | commands.Pause | commands.Resume
+"""What ``interrupt`` makes pointless while it waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,7 @@ class Session:
         self.player = Player(self.track, self.track)
         self.hearing = Hearing(self, services.engine, self.track)
         self.ringtone: Play | None = None
+        self.caller_muted = False
         self._outbox = outbox
         self._directory = directory
         self._connected: int | None = None
@@ -119,9 +124,9 @@ class Session:
                     calling.hangup(self, command)
                 case commands.Interrupt():
                     self._queue = deque(
-                        c for c in self._queue if not isinstance(c, commands.Tts | commands.Play)
+                        queued for queued in self._queue if not isinstance(queued, PLAYING_COMMANDS)
                     )
-                    self.player.interrupt()
+                    playback.interrupt(self, command)
                 case _:
                     self._queue.append(command)
                     self._queued.set()
@@ -166,6 +171,14 @@ class Session:
                     playback.tts(self, command)
                 case commands.Play():
                     playback.play(self, command)
+                case commands.Pause():
+                    playback.pause(self, command)
+                case commands.Resume():
+                    playback.resume(self, command)
+                case commands.Mute():
+                    muting.mute(self, command)
+                case commands.Unmute():
+                    muting.unmute(self, command)
                 case commands.History():
                     playback.history(self, command)
                 case _:
@@ -203,6 +216,17 @@ class Session:
             self.send(events.TrackStart(track_id=self.id, timestamp=self._connected))
         self.hearing.listen(self.slot, self.option.vad)
         return True
+
+    @property
+    def caller_connected(self) -> bool:
+        """Whether the caller's track has begun."""
+        return self._connected is not None
+
+    def mute_caller(self, *, muted: bool) -> None:
+        """Hear nothing of the caller, or hear again; nothing before there is a slot."""
+        if self.slot is not None:
+            self.caller_muted = muted
+            self.services.engine.mute_in(self.slot, muted=muted)
 
     def begin_playing(self) -> None:
         """The far end can hear: what was said before is played now."""

@@ -9,7 +9,7 @@ from media.api import events
 from media.engine.engine import Engine
 from media.engine.segment import Segment
 from media.session.clock import now_ms
-from media.session.player import Kind, Play
+from media.session.play import Kind, Play
 
 
 class Owner(Protocol):
@@ -34,6 +34,7 @@ class ServerSideTrack:
         self._engine = engine
         self._slot: int | None = None
         self._held: list[Segment] = []
+        self._paused = self._muted = False
         self._input_timer: asyncio.TimerHandle | None = None
         self._caller_speaks = False
 
@@ -43,6 +44,10 @@ class ServerSideTrack:
         for segment in self._held:
             self._engine.enqueue(slot, segment)
         self._held.clear()
+        if self._paused:
+            self._engine.pause(slot)
+        if self._muted:
+            self._engine.mute_out(slot, muted=True)
 
     def close(self) -> None:
         """Forget the slot and stop waiting for input."""
@@ -69,11 +74,35 @@ class ServerSideTrack:
         else:
             self._engine.enqueue(self._slot, segment)
 
-    def stop(self) -> None:
-        """Drop everything that was enqueued."""
+    def stop(self, fade_ms: int = 0) -> None:
+        """Drop everything that was enqueued, at once or falling silent in `fade_ms`; a pause ends."""
         self._held.clear()
+        self._paused = False
         if self._slot is not None:
-            self._engine.stop(self._slot)
+            self._engine.stop(self._slot, fade_ms)
+
+    def finish(self) -> None:
+        """Drop everything but the segment that is being heard."""
+        if self._slot is not None:
+            self._engine.finish(self._slot)
+
+    def pause(self) -> None:
+        """Send nothing, and keep the position."""
+        self._paused = True
+        if self._slot is not None:
+            self._engine.pause(self._slot)
+
+    def resume(self) -> None:
+        """Go on where the pause began."""
+        self._paused = False
+        if self._slot is not None:
+            self._engine.resume(self._slot)
+
+    def mute(self, *, muted: bool) -> None:
+        """Send silence while everything goes on, or not any more."""
+        self._muted = muted
+        if self._slot is not None:
+            self._engine.mute_out(self._slot, muted=muted)
 
     # Listener
 
@@ -100,7 +129,7 @@ class ServerSideTrack:
             self._input_timer = loop.call_later(play.wait_input, self._no_input, now_ms(), play.wait_input)
 
     def play_interrupted(self, play: Play) -> None:
-        """It is cut; says how much of the text was heard."""
+        """It is cut, or ends with its present text; says how much of it was heard."""
         self._owner.send(interruption(self.id, play))
 
     def play_failed(self, play: Play, error: MediaError) -> None:

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from control.errors import MediaError
 from media.engine.arrays import FRAME, Pcm
-from media.engine.playout import RING, Playout, Stopped
+from media.engine.playout import Playout, Stopped
 from media.engine.reports import Event, SegmentEnded, SegmentStarted
+from media.engine.rings import RING
 from media.engine.segment import Segment, State
 
 SLOT = 1

@@ -61,7 +61,7 @@ async def test_a_command_that_is_too_long(house: House) -> None:
 async def test_a_command_that_is_not_offered(house: House) -> None:
     guest = house.guest()
     await guest.talk()
-    await guest.do("pause")
+    await guest.do("refer", caller="a", callee="b")
     error = guest.box.events[-1]
     assert (error["code"], guest.state) == (501, State.TALKING)
     assert '"pause"' in error["error"]

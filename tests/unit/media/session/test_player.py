@@ -14,7 +14,8 @@ from media.engine.arrays import FRAME
 from media.engine.playout import Playout
 from media.engine.reports import Event, SegmentEnded, SegmentStarted
 from media.engine.segment import Segment
-from media.session.player import Audio, Kind, Play, Player
+from media.session.play import Audio, Kind, Play
+from media.session.player import Player
 from media.speech.voice import Samples
 from tests.support.sessions import idle
 
@@ -26,6 +27,9 @@ class Stage:
         self.log: list[tuple[str, str | None]] = []
         self.heard: list[int] = []
         """Milliseconds heard of each play that ended, in order."""
+        self.fades: list[int] = []
+        """Of all stops, in order."""
+        self.orders: list[str] = []
         self.player = Player(self, self)
         self._playout = Playout(1)
         self._slots = np.zeros(1, np.int64)
@@ -35,8 +39,24 @@ class Stage:
     def enqueue(self, segment: Segment) -> None:
         self._playout.enqueue(0, segment)
 
-    def stop(self) -> None:
-        self._playout.stop(0)
+    def stop(self, fade_ms: int = 0) -> None:
+        self.fades.append(fade_ms)
+        self._playout.stop(0, fade_ms * 8)
+
+    def finish(self) -> None:
+        self._playout.finish(0)
+
+    def pause(self) -> None:
+        self.orders.append("pause")
+        self._playout.pause(0)
+
+    def resume(self) -> None:
+        self.orders.append("resume")
+        self._playout.resume(0)
+
+    def mute(self, *, muted: bool) -> None:
+        self.orders.append("mute" if muted else "unmute")
+        self._playout.mute(0, muted=muted)
 
     # Listener
 

@@ -12,7 +12,7 @@ from media.api import events
 from media.engine.arrays import FRAME
 from media.engine.engine import Engine
 from media.engine.segment import Segment, State
-from media.session.player import Kind, Play
+from media.session.play import Kind, Play
 from media.session.track import ServerSideTrack, interruption
 from tests.support.callworld import Clock
 from tests.support.farend import HOST, FarEnd, Stream
@@ -62,6 +62,8 @@ def play(kind: Kind = Kind.TTS, *, total: int = 0, played: int = 0, texts: tuple
 
 
 class _At:
+    rate = 8000
+
     def __init__(self, position: int) -> None:
         self._position = position
 
