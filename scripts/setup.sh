@@ -16,6 +16,7 @@ PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 say() { printf 'setup: %s\n' "$*" >&2; }
 die() { say "$*"; exit 2; }
 have() { command -v "$1" >/dev/null 2>&1; }
+opus() { "$PYTHON" -c 'import ctypes; ctypes.CDLL("libopus.so.0")'; }
 evapi() { ls /usr/lib/*/kamailio/modules/evapi.so /usr/*/lib*/kamailio/modules/evapi.so 2>/dev/null | grep -q .; }
 
 missing=
@@ -30,6 +31,7 @@ find_missing() {
     want kamailio have kamailio
     want kamailio-extra-modules evapi
     want rtpengine-daemon have rtpengine
+    want libopus0 opus
     [ "${1:-}" = test ] || return 0
     want sip-tester have sipp
     want baresip-core have baresip

@@ -127,7 +127,10 @@ class Opus:
             raise MediaError(f"libopus refuses {name} {value} (status {status}): see OpusOptions")
 
     def expect_loss(self, percent: int) -> None:
-        """Prepare what is encoded for `percent` of it being lost; 0, as at first: without FEC."""
+        """Prepare what is encoded for `percent` of it being lost; 0, as at first: without FEC.
+
+        At 24 kbit/s libopus begins to repeat frames at about 10 percent.
+        """
         self._set(_SET_PACKET_LOSS_PERC, min(100, max(0, percent)), "expected loss")
 
     def decode(self, payload: Payload) -> Pcm:
