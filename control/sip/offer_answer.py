@@ -165,7 +165,9 @@ def renumbered(choice: Choice, offer: SessionDescription) -> Choice:
     payload_type, *events = (
         numbers.get(str(rtpmap).lower(), number) for number, rtpmap in choice.rtpmaps.items()
     )
-    return replace(choice, payload_type=payload_type, event_payload_type=events[0] if events else None)
+    # An encoding that was not offered keeps the answer's number, which the offer may have for the other.
+    event = next((number for number in events if number != payload_type), None)
+    return replace(choice, payload_type=payload_type, event_payload_type=event)
 
 
 def _events(maps: Mapping[int, RtpMap], clock_rate: int) -> tuple[int | None, int]:

@@ -330,8 +330,9 @@ def test_nothing_to_renew_before_the_first_description(leg: MediaLeg) -> None:
 
 
 async def test_no_reoffer_before_an_endpoint_is_known(rtpengine: FakeRtpengine, leg: MediaLeg) -> None:
-    with pytest.raises(NgError, match="no endpoint yet"):
-        await leg.reoffer(peers())
+    for early in (leg.reoffer(peers()), leg.accept(peers())):
+        with pytest.raises(NgError, match="no endpoint yet"):
+            await early
     assert rtpengine.commands == []
 
 

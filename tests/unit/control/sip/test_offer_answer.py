@@ -281,6 +281,8 @@ def test_an_answer_is_taken_by_the_numbers_of_the_offer() -> None:
     assert renumbered(choose(offered("96", *theirs), ALL), offer) == Choice("opus", 111, None)
     unasked = choose(offered("9"), ALL)
     assert renumbered(unasked, offer) == unasked
+    clash = choose(offered("101 97", "a=rtpmap:101 PCMU/16000", "a=rtpmap:97 telephone-event/8000"), ALL)
+    assert renumbered(clash, offer) == Choice("pcmu16", 101, None)
 
 
 def test_answer_has_the_same_streams_in_the_same_order() -> None:
