@@ -61,10 +61,10 @@ async def test_a_command_that_is_too_long(house: House) -> None:
 async def test_a_command_that_is_not_offered(house: House) -> None:
     guest = house.guest()
     await guest.talk()
-    await guest.do("pause")
+    await guest.do("refer", caller="", callee="sip:x@192.0.2.1")
     error = guest.box.events[-1]
     assert (error["code"], guest.state) == (501, State.TALKING)
-    assert '"pause"' in error["error"]
+    assert '"refer"' in error["error"]
 
 
 async def test_a_binary_frame_is_answered_and_the_call_goes_on(house: House) -> None:
