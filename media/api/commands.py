@@ -164,6 +164,7 @@ class Interrupt(Model):
     graceful: bool = False
     """Let the text that is being spoken end."""
     fade_out_ms: Ms | None = None
+    """Let it fall silent in this time, as far as its audio is there (about a second)."""
 
 
 class Pause(Model):
@@ -189,7 +190,7 @@ class Refer(Model):
 
 
 class Mute(Model):
-    """Silence one track, or all."""
+    """Silence the track with this id (the session's: the caller's), or all that there are."""
 
     command: Literal["mute"] = "mute"
     track_id: Line | None = None

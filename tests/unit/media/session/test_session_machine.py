@@ -27,7 +27,13 @@ BOTS = st.integers(0, 1)
 TEXTS = st.sampled_from(["", "one", "one two three", "fail", "one fail two"])
 PLAY_IDS = st.sampled_from([None, "a", "b"])
 WAITS = st.sampled_from([None, 0, 2, 3000])
-OUTSIDE = ["", "{", '{"command": "sing"}', '{"command": "pause"}', '{"command": "tts"}']
+OUTSIDE = [
+    "",
+    "{",
+    '{"command": "sing"}',
+    '{"command": "refer", "caller": "", "callee": "x"}',
+    '{"command": "tts"}',
+]
 
 
 class Sessions(RuleBasedStateMachine):
@@ -85,6 +91,17 @@ class Sessions(RuleBasedStateMachine):
     def samples(self, bot: int, play_id: str | None) -> None:
         option = {"samplerate": 8000}
         self.run(self.bots[bot].do("tts", text=SAMPLES, base64=True, option=option, playId=play_id))
+
+    @rule(
+        bot=BOTS,
+        command=st.sampled_from(["pause", "resume", "mute", "unmute", "interrupt"]),
+        track=st.sampled_from([None, "server-side-track", "s.1", "other"]),
+        graceful=st.booleans(),
+        fade=st.sampled_from([None, 0, 30, 500]),
+    )
+    def control(self, bot: int, command: str, track: str | None, graceful: bool, fade: int | None) -> None:
+        fields = {"trackId": track, "graceful": graceful, "fadeOutMs": fade}
+        self.run(self.bots[bot].do(command, **fields))
 
     @rule(
         bot=BOTS,
