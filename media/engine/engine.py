@@ -1,22 +1,59 @@
 """The tick engine: RTP in, frames, playout, RTP out, voice detection, for all calls of a worker at once."""
 
+import base64
+import secrets
+import socket
+import time
 from collections import deque
 
 import numpy as np
 
-from control.errors import EngineFullError, MediaError
+from control.errors import EngineFullError, MediaError, SetupError
 from media.engine.arrays import RATE, WIDE, Pcm, keep_heap
 from media.engine.band import Band
 from media.engine.codecs.base import Coder
+from media.engine.codecs.opus import Opus
 from media.engine.codecs.registry import make_coder
 from media.engine.controls import Controls
 from media.engine.jitter import Jitter
+from media.engine.mos import Model
+from media.engine.quality import Quality, Reception
 from media.engine.receive import Receiver
 from media.engine.reports import Event
+from media.engine.rtcp import SenderInfo
+from media.engine.rtcpsocket import Rtcp, Tally
 from media.engine.sockets import open_udp
-from media.engine.stats import Counters, Stats
+from media.engine.stats import Counter, Counters, Stats
 from media.engine.stream import FORMATS, Codec, Stream, check
 from media.engine.transmit import Transmitter
+
+ADAPT = 50
+"""Ticks between two looks at what the peers miss."""
+BUFFER_MS = 10
+"""Delay of the jitter buffer in the mean: packets wait for the next tick, and for those before them."""
+MODELS = {
+    Codec.PCMU: Model.G711,
+    Codec.PCMA: Model.G711,
+    Codec.PCMU16: Model.G711,
+    Codec.G722: Model.G722,
+    Codec.OPUS: Model.OPUS,
+}
+_TRIES = 20
+
+
+def _open(address: str, port: int, reception: Reception, sent: SenderInfo) -> tuple[socket.socket, Rtcp]:
+    """Sockets for RTP and, at the port above, RTCP; with port 0 at any free pair. Raises SetupError."""
+    attempts = 1 if port else _TRIES
+    while True:
+        rtp = open_udp(address, port, stamped=True)
+        above = rtp.getsockname()[1] + 1
+        try:
+            return rtp, Rtcp(address, above, reception, sent, np.random.default_rng())
+        except SetupError:
+            rtp.close()
+            attempts -= 1
+            if not attempts:
+                raise
 
 
 class Engine(Controls):
@@ -42,12 +79,17 @@ class Engine(Controls):
         self._counters = Counters(capacity)
         self._jitter = Jitter(capacity, self._counters)
         self._bands = {rate: Band(capacity, rate, self._jitter, self._coders) for rate in (RATE, WIDE)}
-        self._receiver = Receiver(capacity, self._jitter, self._counters)
+        self._reception = Reception(capacity)
+        self._receiver = Receiver(capacity, self._jitter, self._counters, self._reception)
         self._transmitter = Transmitter(capacity, self._counters, self._coders)
         self._free = deque(range(capacity))
+        self._reports: dict[int, tuple[str, int]] = {}
         self._taken, self._connected = (np.full(capacity, fill_value=False) for _ in range(2))
         self._tick = 0
-        self._socket = open_udp(address, port)
+        sent = SenderInfo(
+            self._transmitter.timestamp, self._counters.row(Counter.SENT), self._transmitter.octets
+        )
+        self._socket, self._rtcp = _open(address, port, self._reception, sent)
 
     @property
     def address(self) -> str:
@@ -94,9 +136,17 @@ class Engine(Controls):
         if self._codecs[slot] is not peer.codec:
             self._change_codec(slot, peer.codec)
         self._receiver.connect(slot, peer)
+        self._reception.connect(slot, FORMATS[peer.codec].clock)
         self._transmitter.connect(slot, peer)
         self._connected[slot] = True
         self._select()
+        if stream.rtcp_port:
+            self._report_to(slot, stream.rtcp_address, stream.rtcp_port)
+
+    def _report_to(self, slot: int, address: str, port: int) -> None:
+        self._reports[slot] = address, port
+        cname = base64.b64encode(secrets.token_bytes(12)).decode()  # RFC 7022 section 4.2
+        self._rtcp.connect(slot, self._transmitter.ssrc(slot), address, port, cname, self._tick)
 
     def _change_codec(self, slot: int, codec: Codec) -> None:
         band = self._homes[slot] or self._bands[FORMATS[codec].rate]
@@ -122,6 +172,9 @@ class Engine(Controls):
     def release(self, slot: int) -> None:
         """Give the slot back; its segments are stopped."""
         self._check(slot)
+        self._rtcp.disconnect(slot)
+        self._reports.pop(slot, None)
+        self._reception.reset(slot)
         self._receiver.disconnect(slot)
         self._transmitter.disconnect(slot)
         self._jitter.reset(slot)
@@ -143,6 +196,8 @@ class Engine(Controls):
         """Go on sending as a new stream, of another SSRC: the peer has heard somebody else meanwhile."""
         self._check(slot)
         self._transmitter.renew(slot)
+        if slot in self._reports:
+            self._report_to(slot, *self._reports[slot])
 
     def tick(self) -> list[Event]:
         """Do one step of 20 ms for all connected slots; return what happened, in order."""
@@ -153,8 +208,18 @@ class Engine(Controls):
         self._send()
         # Last, so that the time it takes does not shift what is sent.
         self._listen(events)
+        self._rtcp.run(self._tick, time.time_ns())
+        if not self._tick % ADAPT:
+            self._adapt()
         self._tick += 1
         return events
+
+    def _adapt(self) -> None:
+        """Let coders prepare for the loss that their peers report."""
+        loss = self._rtcp.peer_loss
+        for slot, coder in self._coders.items():
+            if isinstance(coder, Opus) and not np.isnan(loss[slot]):
+                coder.expect_loss(round(100 * loss[slot]))
 
     def _receive(self, events: list[Event]) -> None:
         self._receiver.run(self._socket.fileno(), events)
@@ -189,6 +254,17 @@ class Engine(Controls):
         """What was counted for `slot` since it was allocated."""
         return self._counters.of(slot)
 
+    def quality(self, slot: int) -> Quality:
+        """How the call of `slot` sounds, by what both sides received."""
+        codec = self._codecs[slot]
+        model = Model.G711 if codec is None else MODELS[codec]
+        return self._rtcp.quality(slot, self.stats(slot), model, BUFFER_MS)
+
+    @property
+    def rtcp(self) -> Tally:
+        """RTCP datagrams of all calls."""
+        return self._rtcp.tally
+
     def totals(self) -> Stats:
         """What was counted for all calls, past ones included."""
         return self._counters.totals()
@@ -199,8 +275,9 @@ class Engine(Controls):
         return self._receiver.strangers
 
     def close(self) -> None:
-        """Close the socket; the engine is of no use afterwards."""
+        """Close the sockets; the engine is of no use afterwards."""
         self._socket.close()
+        self._rtcp.close()
 
     def _check(self, slot: int) -> None:
         if not 0 <= slot < self.capacity or not self._taken[slot]:

@@ -75,15 +75,16 @@ class Jitter:
         answer: Mask = self._started[slots] & (self._ssrc[slots] != ssrc)
         return answer
 
-    def insert(self, slots: Ints, sequence: Ints, ssrc: Ints, size: Ints, payload: Bytes) -> None:
-        """Take in one packet for each of `slots`, which are all different.
+    def insert(self, slots: Ints, sequence: Ints, ssrc: Ints, size: Ints, payload: Bytes) -> Mask:
+        """Take in one packet for each of `slots`, which are all different; return which belong to the streams.
 
         `payload` uint8 (n, width <= PAYLOAD) holds `size` bytes each; a size of 0 marks a packet that
         takes part in the numbering but carries no audio (a telephone event).
         """
         ahead = sequence_ahead(sequence, self._next[slots])
-        fits = self._started[slots] & (self._ssrc[slots] == ssrc)
+        fits: Mask = self._started[slots] & (self._ssrc[slots] == ssrc)
         fits &= (ahead > -MAX_MISORDER) & (ahead < MAX_DROPOUT)
+        keep = fits
         if not fits.all():
             keep = self._judge(slots, sequence, ssrc, fits)
             slots, sequence, size, payload = slots[keep], sequence[keep], size[keep], payload[keep]
@@ -106,6 +107,7 @@ class Jitter:
         self._cells[cell, : payload.shape[1]] = payload
         self._high[slots] = np.maximum(self._high[slots], extended)
         self._counters.add(Counter.RECEIVED, slots)
+        return keep
 
     def _judge(self, slots: Ints, sequence: Ints, ssrc: Ints, fits: Mask) -> Mask:
         """Start streams that are new or were on probation; return which packets belong to a stream."""

@@ -8,6 +8,7 @@ from media.engine import rtp
 from media.engine.arrays import BLOCK, FRAME, Bytes, Ints, Mask
 from media.engine.events import DIGITS, EVENT_SIZE, KeyPresses
 from media.engine.jitter import CELLS, PAYLOAD, Jitter
+from media.engine.quality import Reception
 from media.engine.reports import DigitPressed, Event, MediaStarted
 from media.engine.sockets import Batch
 from media.engine.stats import Counter, Counters
@@ -25,10 +26,10 @@ _NOBODY = -1
 class Receiver:
     """Finds the slot of each packet by its source port (and checks the address), sorts audio and events."""
 
-    def __init__(self, capacity: int, jitter: Jitter, counters: Counters) -> None:
-        self._jitter, self._counters = jitter, counters
+    def __init__(self, capacity: int, jitter: Jitter, counters: Counters, reception: Reception) -> None:
+        self._jitter, self._counters, self._reception = jitter, counters, reception
         self._presses = KeyPresses(capacity)
-        self._batch = Batch(max(2 * capacity, 256), STRIDE)
+        self._batch = Batch(max(2 * capacity, 256), STRIDE, stamped=True)
         self._slot_of_port = np.full(65536, _NOBODY, np.int64)
         self._address = np.full(capacity, 0, np.uint32)
         self._port = np.full(capacity, 0, np.int64)
@@ -74,6 +75,7 @@ class Receiver:
         if not count:
             return
         batch = self._batch
+        arrival = batch.arrival(count)
         slots = self._slot_of_port[batch.port[:count]]
         known = (slots != _NOBODY) & (batch.address[:count] == self._address[slots])
         header = rtp.parse(batch.words[:count], batch.data[:count], batch.size[:count])
@@ -92,7 +94,8 @@ class Receiver:
         if is_noise.any():
             header = header._replace(size=np.where(is_noise, 0, header.size))
         for wave in self._waves(slots):
-            self._take(slots[wave], header.select(wave), rows[wave], is_event[wave], events)
+            row = rows[wave]
+            self._take(slots[wave], header.select(wave), row, arrival[row], is_event[wave], events)
 
     def _sort_out(self, slots: Ints, header: rtp.Headers, rows: Ints, is_other: Mask) -> Mask:
         """Count what cannot or should not be used; return the rest."""
@@ -122,9 +125,15 @@ class Receiver:
         self._counters.add_repeated(Counter.BAD, slots[rest])
 
     def _take(
-        self, slots: Ints, header: rtp.Headers, rows: Ints, is_event: Mask, events: list[Event]
+        self,
+        slots: Ints,
+        header: rtp.Headers,
+        rows: Ints,
+        arrival: Ints,
+        is_event: Mask,
+        events: list[Event],
     ) -> None:
-        """Take one packet for each of `slots`."""
+        """Take one packet for each of `slots`; `arrival` in ns."""
         unheard = ~self._heard[slots]
         if unheard.any():
             self._heard[slots] = True
@@ -136,8 +145,12 @@ class Receiver:
             size = np.where(is_event, 0, size)
             keep = ~(is_event & self._jitter.foreign(slots, header.ssrc))
             slots, size, payload = slots[keep], size[keep], payload[keep]
-            header = header.select(keep)
-        self._jitter.insert(slots, header.sequence, header.ssrc, size, payload)
+            header, arrival = header.select(keep), arrival[keep]
+        ours = self._jitter.insert(slots, header.sequence, header.ssrc, size, payload)
+        audio = size > 0
+        if not ours.all():
+            slots, arrival, audio, header = slots[ours], arrival[ours], audio[ours], header.select(ours)
+        self._reception.update(slots, header.ssrc, header.sequence, header.timestamp, arrival, audio)
 
     def _payload(self, rows: Ints, header: rtp.Headers) -> Bytes:
         """Copy payloads together: uint8 (n, FRAME or PAYLOAD)."""

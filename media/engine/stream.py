@@ -70,6 +70,14 @@ class Stream(Protocol):
         """Steps per second of the timestamps of telephone events."""
 
     @property
+    def rtcp_address(self) -> str:
+        """IPv4 address that reports go to, and come from."""
+
+    @property
+    def rtcp_port(self) -> int:
+        """UDP port of that; 0: there are none."""
+
+    @property
     def direction(self) -> str:
         """Ours: ``sendrecv``, ``sendonly``, ``recvonly`` or ``inactive``."""
 

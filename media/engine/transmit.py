@@ -33,6 +33,8 @@ class Transmitter:
         self._connected = np.full(capacity, fill_value=False)
         self._word, self._sequence, self._timestamp = (np.full(capacity, 0, np.int64) for _ in range(3))
         self._marker, self._step = (np.full(capacity, 0, np.int64) for _ in range(2))
+        self.octets = np.full(capacity, 0, np.int64)
+        """Bytes of payload sent, per slot (RFC 3550 section 6.4.1)."""
         self._code = np.full((capacity, FRAME), 0, np.uint8)
         self._running = np.flatnonzero(self._connected)
         self.slots: Ints = np.flatnonzero(self.sends)
@@ -57,11 +59,17 @@ class Transmitter:
         self._batch.words[slot, 2] = secrets.randbits(32)
         self._sequence[slot], self._timestamp[slot] = secrets.randbits(16), secrets.randbits(32)
         self._marker[slot] = rtp.MARKER
+        self.octets[slot] = 0
 
     def disconnect(self, slot: int) -> None:
         """Send no more."""
         self._connected[slot] = self.sends[slot] = False
         self._select()
+
+    @property
+    def timestamp(self) -> Ints:
+        """RTP timestamp of the next packet, per slot."""
+        return self._timestamp
 
     def ssrc(self, slot: int) -> int:
         """The SSRC of the packets that `slot` sends."""
@@ -100,6 +108,7 @@ class Transmitter:
         self._sequence[slots] = self._sequence[slots] + 1 & 0xFFFF
         running = self._running
         self._timestamp[running] = self._timestamp[running] + self._step[running] & 0xFFFFFFFF
+        self.octets[slots] += self._batch.length[slots].astype(np.int64) - rtp.HEADER
         unsent = self._batch.send(descriptor)
         self._counters.add(Counter.SENT, slots)
         if unsent:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from media.engine.jitter import CELLS, PAYLOAD, Jitter
+from media.engine.quality import Reception
 from media.engine.receive import STRIDE, WAVES, Receiver
 from media.engine.reports import DigitPressed, Event, MediaStarted
 from media.engine.sockets import open_udp
@@ -30,7 +31,7 @@ class Bench:
     def __post_init__(self) -> None:
         self.counters = Counters(CAPACITY)
         self.jitter = Jitter(CAPACITY, self.counters)
-        self.receiver = Receiver(CAPACITY, self.jitter, self.counters)
+        self.receiver = Receiver(CAPACITY, self.jitter, self.counters, Reception(CAPACITY))
 
     def call(self, slot: int) -> FarEnd:
         far = self.stranger()
@@ -58,7 +59,7 @@ class Bench:
 
 @pytest.fixture
 def bench() -> Iterator[Bench]:
-    with open_udp(HOST, 0) as udp:
+    with open_udp(HOST, 0, stamped=True) as udp:
         bench = Bench(udp)
         yield bench
         for far in bench.far:
@@ -266,7 +267,7 @@ def test_what_does_not_fit_in_a_batch_waits_for_the_next_tick(bench: Bench) -> N
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, CAPACITY), st.binary(max_size=STRIDE + 100)), max_size=30))
 def test_no_datagram_breaks_it(datagrams: list[tuple[int, bytes]]) -> None:
-    with open_udp(HOST, 0) as udp:
+    with open_udp(HOST, 0, stamped=True) as udp:
         bench = Bench(udp)
         far = [bench.call(slot) for slot in range(CAPACITY)]
         far.append(bench.stranger())
