@@ -23,8 +23,9 @@ WINDOW_MS = 32
 """Length of a window."""
 UNITS = 128
 """Size of the LSTM's two state vectors."""
-ROWS = 256
-"""Rows computed at once: their intermediate results stay in the processor's cache."""
+ROWS = 224
+"""Rows computed at once, at most: what lies between two steps should stay in a core's cache. No power of two, so that
+the rows of a matrix do not compete for the same places in it."""
 
 
 class Silero:
