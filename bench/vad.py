@@ -83,7 +83,7 @@ def measure(rate: int, streams: int, seconds: float) -> dict[str, float]:
     audio: Pcm = rng.normal(0, 300, (streams, network.context + network.window)).astype(np.int16)
     slots = np.arange(streams)
     context, window = audio[:, : network.context].copy(), audio[:, network.context :].copy()
-    reference = Reference(rate, audio.astype(np.float32) / 32768)
+    reference = Reference(rate, audio.astype(np.float32) / np.float32(32768))
     full, spared = (Stage(rate, streams, economical=on) for on in (False, True))
     works: dict[str, tuple[Callable[[], object], int]] = {
         "us_per_window": (lambda: network.run(slots, context, window), streams),
