@@ -42,7 +42,16 @@ class SpeechStarted:
 
     slot: int
     ago: int
-    """Samples since the voice began."""
+    """Since the voice began; in 1/8000 s at any sampling rate, as all times of speech and silence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupting:
+    """The peer speaks long enough to interrupt; once in an utterance, which may yet end without being speech."""
+
+    slot: int
+    ago: int
+    """Since the voice began; in 1/8000 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +60,9 @@ class SpeechStopped:
 
     slot: int
     silence: int
-    """Samples since the voice ended."""
+    """Since the voice ended; in 1/8000 s."""
     speech: int
-    """Samples from the beginning of the voice to its end."""
+    """From the beginning of the voice to its end; in 1/8000 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +71,7 @@ class SilencePassed:
 
     slot: int
     silence: int
-    """Samples since the voice ended, or since the detection was turned on."""
+    """Since the voice ended, or since the detection was turned on; in 1/8000 s."""
 
 
 Event = (
@@ -71,6 +80,7 @@ Event = (
     | SegmentStarted
     | SegmentEnded
     | SpeechStarted
+    | Interrupting
     | SpeechStopped
     | SilencePassed
 )

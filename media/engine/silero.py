@@ -3,7 +3,7 @@
 One call computes a window for every row of a batch, as matrix products of float32. The weights are those of the
 package silero-vad (version 6), whose file holds a network each for 8 and 16 kHz; both have this shape:
 
-    samples → magnitudes of 4 spectra → 4 convolutions → LSTM cell → one number
+    samples → encoder (see there) → LSTM cell → one number
 
 The package itself is never imported: it would want torch.
 """
@@ -16,17 +16,16 @@ import numpy as np
 
 from control.errors import MediaError, SetupError
 from media.engine.arrays import Ints, Pcm
+from media.engine.encoder import BASIS, FEATURES, Encoder
 from media.engine.onnx import Floats, Tensors, read_graphs
 
 WINDOW_MS = 32
 """Length of a window."""
 UNITS = 128
 """Size of the LSTM's two state vectors."""
-ROWS = 256
-"""Rows computed at once: their intermediate results stay in the processor's cache."""
-_SPECTRA = 4
-_FULL_SCALE = 32768
-_BASIS = "stft.forward_basis_buffer"
+ROWS = 224
+"""Rows computed at once, at most: what lies between two steps should stay in a core's cache. No power of two, so that
+the rows of a matrix do not compete for the same places in it."""
 
 
 class Silero:
@@ -40,33 +39,21 @@ class Silero:
         self.window = rate * WINDOW_MS // 1000
         self.context = self.window // 8
         weights = _weights(self.window // 2)
-        self._size = self.window // 2
-        self._hop = self._size // 2
-        self._mirrored = self._size // 4
-        self._bins = self._size // 2 + 1
-        # Samples are int16: the basis takes them to [-1, 1). A power of two, so nothing is rounded.
-        self._basis = np.ascontiguousarray(weights[_BASIS][:, 0, :].T / _FULL_SCALE)
-        self._taps = [_taps(weights[f"encoder.{layer}.reparam_conv.weight"]) for layer in range(4)]
-        self._biases = [weights[f"encoder.{layer}.reparam_conv.bias"] for layer in range(4)]
-        self._gates, self._gate_bias = _cell(weights)
-        self._out = weights["decoder.decoder.2.weight"].reshape(UNITS)
-        self._out_bias = weights["decoder.decoder.2.bias"].reshape(())
-        self._hidden: Floats = np.full((capacity, UNITS), 0, np.float32)
+        self._encoder = Encoder(weights, ROWS)
+        self._gates = _gates(weights)
+        # What they meet is doubled twice; and half of the sum is what the sigmoid takes.
+        self._out = weights["decoder.decoder.2.weight"].reshape(UNITS) / 8
+        self._out_bias = weights["decoder.decoder.2.bias"].reshape(()) / 2
+        self._shown: Floats = np.full((capacity, UNITS), 0, np.float32)
+        """Twice the state that is shown (h); the other (c) is as it is."""
         self._cell: Floats = np.full((capacity, UNITS), 0, np.float32)
-        self._make_buffers()
-
-    def _make_buffers(self) -> None:
-        def rows(width: int) -> Floats:
-            return np.full((ROWS, width), 0, np.float32)
-
-        self._samples = rows(self.context + self.window + self._mirrored)
-        self._spectrum, self._magnitude = rows(2 * self._bins), rows(_SPECTRA * self._bins)
-        self._first, self._second, self._third = rows(4 * 128), rows(2 * 64), rows(64)
-        self._input, self._gate, self._state = rows(2 * UNITS), rows(4 * UNITS), rows(UNITS)
+        self._input: Floats = np.full((ROWS, FEATURES + UNITS + 1), 1, np.float32)
+        self._gate: Floats = np.full(4 * ROWS * UNITS, 0, np.float32)
+        self._state, self._scratch = (np.full((ROWS, UNITS), 0, np.float32) for _ in range(2))
 
     def reset(self, slots: Ints | int) -> None:
         """Forget what was heard on `slots`."""
-        self._hidden[slots] = 0
+        self._shown[slots] = 0
         self._cell[slots] = 0
 
     def run(self, slots: Ints, context: Pcm, window: Pcm) -> Floats:
@@ -74,97 +61,59 @@ class Silero:
 
         `window` int16 (n, window), `context` int16 (n, context).
         """
-        answer = np.empty(len(slots), np.float32)
-        for start in range(0, len(slots), ROWS):
-            part = slice(start, start + ROWS)
-            self._run(slots[part], context[part], window[part], answer[part])
+        total = len(slots)
+        answer = np.empty(total, np.float32)
+        # Blocks of one size, as far as possible.
+        size = -(-total // -(-total // ROWS)) if total else 1
+        for start in range(0, total, size):
+            part = slice(start, start + size)
+            self._encoder.run(context[part], window[part], self._input[: len(slots[part]), :FEATURES])
+            self._remember(slots[part], answer[part])
+        answer += self._out_bias
+        _sigmoid(answer)
         return answer
 
-    def _run(self, slots: Ints, context: Pcm, window: Pcm, answer: Floats) -> None:
+    def _remember(self, slots: Ints, answer: Floats) -> None:
+        """The LSTM cell: from the features in ``_input`` and the state of `slots` to the new state and the answer."""
         count = len(slots)
-        samples = self._samples[:count]
-        end = self.context + self.window
-        samples[:, : self.context] = context
-        samples[:, self.context : end] = window
-        samples[:, end:] = samples[:, end - self._mirrored - 1 : end - 1][:, ::-1]
-        self._encode(count)
-        cell_input, gate, cell = self._input[:count], self._gate[:count], self._state[:count]
-        cell_input[:, UNITS:] = self._hidden[slots]
+        given, cell, scratch = self._input[:count], self._state[:count], self._scratch[:count]
+        given[:, FEATURES:-1] = np.take(self._shown, slots, axis=0, out=scratch, mode="clip")
         np.take(self._cell, slots, axis=0, out=cell, mode="clip")
-        np.matmul(cell_input, self._gates, out=gate)
-        gate += self._gate_bias
-        np.tanh(gate, out=gate)
-        taken, forgotten, new, shown = (gate[:, n * UNITS : (n + 1) * UNITS] for n in range(4))
-        for sigmoid in (taken, forgotten, shown):
-            sigmoid *= 0.5
-            sigmoid += 0.5
+        gates = self._gate[: 4 * count * UNITS].reshape(4, count, UNITS)
+        np.matmul(given, self._gates, out=gates)
+        np.tanh(gates, out=gates)
+        gates[:3] += 1
+        taken, forgotten, shown, new = gates
         cell *= forgotten
         taken *= new
         cell += taken
+        cell *= 0.5
         self._cell[slots] = cell
         np.tanh(cell, out=cell)
         cell *= shown
-        self._hidden[slots] = cell
-        np.maximum(cell, 0, out=cell)
+        self._shown[slots] = cell
+        cell += np.abs(cell, out=scratch)
         np.matmul(cell, self._out, out=answer)
-        answer += self._out_bias
-        _sigmoid(answer)
-
-    def _encode(self, count: int) -> None:
-        """From ``_samples`` to the left half of ``_input``."""
-        samples, magnitude = self._samples[:count], self._magnitude[:count]
-        spectrum, bins = self._spectrum[:count], self._bins
-        for step in range(_SPECTRA):
-            np.matmul(samples[:, step * self._hop :][:, : self._size], self._basis, out=spectrum)
-            np.multiply(spectrum, spectrum, out=spectrum)
-            np.add(spectrum[:, :bins], spectrum[:, bins:], out=magnitude[:, step * bins : (step + 1) * bins])
-        np.sqrt(magnitude, out=magnitude)
-        first, second, third = self._first[:count], self._second[:count], self._third[:count]
-        _convolve(magnitude, 4, self._taps[0], self._biases[0], 1, first)
-        _convolve(first, 4, self._taps[1], self._biases[1], 2, second)
-        _convolve(second, 2, self._taps[2], self._biases[2], 2, third)
-        _convolve(third, 1, self._taps[3], self._biases[3], 1, self._input[:count, :UNITS])
 
 
-def _convolve(data: Floats, steps: int, taps: Floats, bias: Floats, stride: int, out: Floats) -> None:
-    """Convolution by 3 taps with a zero at both ends, and the positive part of it.
+def _sigmoid(halves: Floats) -> None:
+    """1 / (1 + exp(-x)), in place, given x / 2."""
+    np.tanh(halves, out=halves)
+    halves *= 0.5
+    halves += 0.5
 
-    `data` (n, steps · channels) → `out` (n, steps / stride, rounded up · filters); `taps` (3 · channels, filters).
+
+def _gates(weights: Tensors) -> Floats:
+    """Matrices (4, FEATURES + UNITS + 1, UNITS) of the gates: input, forget, output, cell; their last row is the bias.
+
+    What they meet is doubled, so they are halved. Those of the three sigmoids are halved again: 1 / (1 + exp(-x)) is
+    tanh(x / 2) / 2 + 1 / 2, so one tanh serves all, and what is left of each is the factor 1 / 2.
     """
-    channels, filters = len(taps) // 3, len(bias)
-    for number, centre in enumerate(range(0, steps, stride)):
-        low, high = max(centre - 1, 0), min(centre + 2, steps)
-        tap = low - centre + 1
-        result = out[:, number * filters : (number + 1) * filters]
-        used = taps[tap * channels : (tap + high - low) * channels]
-        np.matmul(data[:, low * channels : high * channels], used, out=result)
-        result += bias
-        np.maximum(result, 0, out=result)
-
-
-def _sigmoid(values: Floats) -> None:
-    values *= 0.5
-    np.tanh(values, out=values)
-    values *= 0.5
-    values += 0.5
-
-
-def _taps(weight: Floats) -> Floats:
-    """(filters, channels, 3) as a matrix (3 · channels, filters)."""
-    return np.ascontiguousarray(weight.transpose(2, 1, 0).reshape(-1, len(weight)))
-
-
-def _cell(weights: Tensors) -> tuple[Floats, Floats]:
-    """Matrix (2 · UNITS, 4 · UNITS) and bias of the LSTM's gates: input, forget, cell, output.
-
-    Those of the three sigmoids are halved: 1 / (1 + exp(-x)) is tanh(x / 2) / 2 + 1 / 2, so one tanh serves all.
-    """
-    both = [weights["decoder.rnn.weight_ih"], weights["decoder.rnn.weight_hh"]]
-    matrix = np.concatenate(both, axis=1).T
     bias = weights["decoder.rnn.bias_ih"] + weights["decoder.rnn.bias_hh"]
-    half = np.full(4 * UNITS, 0.5, np.float32)
-    half[2 * UNITS : 3 * UNITS] = 1
-    return np.ascontiguousarray(matrix * half), bias * half
+    parts = [weights["decoder.rnn.weight_ih"] / 2, weights["decoder.rnn.weight_hh"] / 2, bias[:, None]]
+    taken, forgotten, new, shown = np.concatenate(parts, axis=1).reshape(4, UNITS, -1)
+    gates = np.stack([taken / 2, forgotten / 2, shown / 2, new])
+    return np.ascontiguousarray(gates.transpose(0, 2, 1))
 
 
 @cache
@@ -176,7 +125,7 @@ def _weights(size: int) -> Tensors:
     except (OSError, MediaError) as error:
         raise SetupError(f"the weights of silero-vad, {path}, cannot be read: {error}") from error
     for tensors in graphs:
-        if _BASIS in tensors and tensors[_BASIS].shape[-1] == size:
+        if BASIS in tensors and tensors[BASIS].shape[-1] == size:
             return tensors
     raise SetupError(f"{path} has no network with spectra of {size} samples: install silero-vad 6")
 

@@ -5,13 +5,15 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from control.errors import MediaError
 from media.engine import g711
-from media.engine.arrays import FRAME, Ints, Mask, Pcm
+from media.engine.arrays import FRAME, RATE, Ints, Mask, Pcm
 from media.engine.engine import Engine
 from media.engine.onnx import Floats
-from media.engine.reports import Event, SilencePassed, SpeechStarted, SpeechStopped
+from media.engine.reports import Event, Interrupting, SilencePassed, SpeechStarted, SpeechStopped
 from media.engine.voice import GAP, Detector, Voice, VoiceOptions
 from tests.support import speech
 from tests.support.farend import HOST, FarEnd, Stream
@@ -23,11 +25,11 @@ LOUD, FAINT = 1000, 10
 class Loudness:
     """In place of the network: voice where a window's last sample is loud; keeps what it is given."""
 
-    def __init__(self) -> None:
+    def __init__(self, rate: int = RATE) -> None:
         self.windows: dict[int, list[Pcm]] = {}
         self.contexts: dict[int, list[Pcm]] = {}
         self.batches: list[int] = []
-        self.window, self.context = WINDOW, CONTEXT
+        self.window, self.context = WINDOW * rate // RATE, CONTEXT * rate // RATE
 
     def reset(self, slots: Ints | int) -> None:
         """It has no memory."""
@@ -44,11 +46,12 @@ class Loudness:
 class Bench:
     """Detection on `capacity` slots, fed by hand."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, capacity: int = 16) -> None:
-        self.network = Loudness()
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capacity: int = 16, rate: int = RATE) -> None:
+        self.network = Loudness(rate)
+        self.size = rate // 50
         monkeypatch.setattr("media.engine.voice.Silero", lambda rate, capacity: self.network)
-        self.voice = Voice(capacity)
-        self.frames: Pcm = np.zeros((capacity, 2, FRAME), np.int16)
+        self.voice = Voice(capacity, rate)
+        self.frames: Pcm = np.zeros((capacity, 2, self.size), np.int16)
         self.fresh = np.zeros(capacity, np.uint8)
 
     def tick(self, *frames: Pcm, slot: int = 0) -> list[Event]:
@@ -62,7 +65,7 @@ class Bench:
 
     def ticks(self, count: int, value: int | None) -> list[Event]:
         """Frames of one value for slot 0, or none."""
-        frames = () if value is None else (np.full(FRAME, value, np.int16),)
+        frames = () if value is None else (np.full(self.size, value, np.int16),)
         return [event for _ in range(count) for event in self.tick(*frames)]
 
 
@@ -71,24 +74,29 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
     return Bench(monkeypatch)
 
 
+@pytest.mark.parametrize("rate", [8000, 16000])
 @pytest.mark.parametrize("slot", range(8))
-def test_windows_are_the_audio_whole_and_in_order(bench: Bench, slot: int) -> None:
+def test_windows_are_the_audio_whole_and_in_order(
+    monkeypatch: pytest.MonkeyPatch, slot: int, rate: int
+) -> None:
+    bench = Bench(monkeypatch, rate=rate)
+    wide = rate // RATE
     bench.voice.enable(slot, VoiceOptions())
-    audio = np.arange(1, 60 * FRAME + 1, dtype=np.int16)
-    frames = list(audio.reshape(-1, FRAME))
+    audio = np.arange(1, 60 * FRAME * wide + 1, dtype=np.int16)
+    frames = list(audio.reshape(-1, bench.size))
     rng = np.random.default_rng(slot)
     while frames:
         for count in rng.permutation([0, 0, 1, 1, 2, 2]).tolist():
             bench.tick(*(frames.pop(0) for _ in range(min(count, len(frames)))), slot=slot)
     heard = np.concatenate(bench.network.windows[slot])
     lead = int(np.flatnonzero(heard)[0])
-    assert lead < WINDOW
+    assert lead < WINDOW * wide
     np.testing.assert_array_equal(heard[lead:], audio[: len(heard) - lead])
-    assert len(audio) + lead - len(heard) < WINDOW
+    assert len(audio) + lead - len(heard) < WINDOW * wide
     windows, contexts = bench.network.windows[slot], bench.network.contexts[slot]
     assert not contexts[0].any()
     for (window, _), context in zip(pairwise(windows), contexts[1:], strict=True):
-        np.testing.assert_array_equal(context, window[-CONTEXT:])
+        np.testing.assert_array_equal(context, window[-CONTEXT * wide :])
 
 
 def test_every_tick_has_as_many_windows_as_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,6 +123,68 @@ def test_times_are_those_of_the_audio(bench: Bench) -> None:
     assert isinstance(stopped, SpeechStopped)
     assert abs(stopped.speech - 50 * FRAME) < WINDOW
     assert 100 * 8 <= stopped.silence < 100 * 8 + WINDOW
+
+
+loudness = st.lists(st.tuples(st.integers(1, 30), st.sampled_from([None, FAINT, LOUD])), max_size=12)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(0, 7), st.booleans(), loudness)
+def test_times_are_the_same_in_both_bands(
+    monkeypatch: pytest.MonkeyPatch, slot: int, economical: bool, course: list[tuple[int, int | None]]
+) -> None:
+    options = VoiceOptions(interrupt=True, silence_timeout=200, speech_padding=100)
+    heard = []
+    for rate in (8000, 16000):
+        bench = Bench(monkeypatch, rate=rate)
+        bench.voice.economise(on=economical)
+        bench.voice.enable(slot, options)
+        events = []
+        for count, value in course:
+            frames = () if value is None else (np.full(bench.size, value, np.int16),)
+            events += [bench.tick(*frames, slot=slot) for _ in range(count)]
+        heard.append(events)
+    assert heard[0] == heard[1]
+
+
+def test_who_speaks_long_enough_interrupts_in_the_same_tick(bench: Bench) -> None:
+    bench.voice.enable(0, VoiceOptions(interrupt=True))
+    bench.ticks(40, FAINT)
+    ticks = [bench.ticks(1, LOUD) for _ in range(20)]
+    (number,) = (number for number, events in enumerate(ticks) if Interrupting in map(type, events))
+    (event,) = ticks[number]
+    # Two windows, and at most one that began with noise.
+    assert isinstance(event, Interrupting)
+    assert 2 * WINDOW <= event.ago < 3 * WINDOW
+    assert number * FRAME <= 2 * WINDOW + FRAME
+    assert [type(event) for events in ticks for event in events] == [Interrupting, SpeechStarted]
+
+
+def test_nobody_interrupts_unless_it_is_asked_for(bench: Bench) -> None:
+    bench.voice.enable(0, VoiceOptions(speech_padding=0))
+    assert [type(event) for event in bench.ticks(20, LOUD)] == [SpeechStarted]
+
+
+def test_an_economical_detection_spares_the_network_noise(bench: Bench) -> None:
+    noise = np.random.default_rng(10).normal(0, 100, (80, FRAME)).astype(np.int16)
+    bench.voice.economise(on=True)
+    bench.voice.enable(0, VoiceOptions(speech_padding=0))
+    for frame in noise:
+        assert bench.tick(frame) == []
+    spared = 50 - len(bench.network.batches)
+    assert spared >= 45
+    loud = [event for frame in noise[:20] for event in bench.tick(frame * 10 | 1024)]
+    assert [type(event) for event in loud] == [SpeechStarted]
+    # Inside an utterance everything is judged; after it the noise is known still.
+    before = len(bench.network.batches)
+    after = [event for frame in noise for event in bench.tick(frame)]
+    assert [type(event) for event in after] == [SpeechStopped]
+    assert len(bench.network.batches) - before <= 8
+    bench.voice.economise(on=False)
+    before = len(bench.network.batches)
+    for frame in noise[:8]:
+        bench.tick(frame)
+    assert len(bench.network.batches) - before == 5
 
 
 def test_ago_counts_back_from_the_last_sample_that_has_arrived(bench: Bench) -> None:
@@ -330,6 +400,31 @@ def test_the_cheap_detector_finds_clear_speech(engine: Engine, snr: float | None
     )
     assert len(found) == len(PHRASES)
     assert np.mean(~heard[spoken]) < 0.15
+
+
+@pytest.mark.parametrize("detector", Detector)
+@pytest.mark.parametrize("economical", [False, True])
+def test_wide_speech_is_found_where_it_is(detector: Detector, economical: bool) -> None:
+    clean, places = conversation()
+    wide: Pcm = np.interp(np.arange(2 * len(clean)) / 2, np.arange(len(clean)), clean * 20000).astype(
+        np.int16
+    )
+    voice = Voice(4, 16000)
+    voice.economise(on=economical)
+    voice.enable(2, VoiceOptions(detector=detector, speech_padding=100, silence_padding=400))
+    frames: Pcm = np.zeros((4, 2, 320), np.int16)
+    fresh = np.array([0, 0, 1, 0], np.uint8)
+    happened: list[tuple[int, Event]] = []
+    for number, frame in enumerate(wide.reshape(-1, 320)):
+        frames[2, 0] = frame
+        events: list[Event] = []
+        voice.run(frames, fresh, events)
+        happened += [((number + 1) * FRAME, event) for event in events]
+    found = spoken_parts(happened)
+    spoken, heard = mask(len(clean), places), mask(len(clean), found)
+    assert len(found) == len(PHRASES)
+    assert np.mean(~heard[spoken]) < 0.15
+    assert np.mean(heard[~spoken]) < 0.1
 
 
 def one_silence(engine: Engine, slot: int) -> bool:

@@ -9,6 +9,7 @@ import pytest
 from control.errors import SetupError
 from media.engine import silero
 from media.engine.arrays import Pcm
+from media.engine.encoder import BASIS, Encoder
 from media.engine.onnx import Floats
 from media.engine.silero import ROWS, Silero, model_path
 from tests.support import speech
@@ -84,6 +85,27 @@ def test_streams_do_not_depend_on_one_another() -> None:
         np.testing.assert_allclose(together, single, atol=1e-5)
 
 
+@pytest.mark.parametrize("rate", [8000, 16000])
+def test_neither_the_order_of_a_batch_nor_its_blocks_matter(
+    monkeypatch: pytest.MonkeyPatch, rate: int
+) -> None:
+    streams, rng = 60, np.random.default_rng(9)
+    size = rate * silero.WINDOW_MS // 1000
+    audio = material(size * 4)[:streams]
+    usual = Silero(rate, streams)
+    others = {rows: Silero(rate, streams) for rows in (1, 7, 16, 59, 60)}
+    context = np.zeros((streams, usual.context), np.int16)
+    for at in range(0, audio.shape[1], size):
+        window = audio[:, at : at + size]
+        expected = usual.run(np.arange(streams), context, window)
+        for rows, network in others.items():
+            monkeypatch.setattr(silero, "ROWS", rows)
+            order = rng.permutation(streams)
+            answer = network.run(order, context[order], window[order])
+            np.testing.assert_allclose(answer, expected[order], atol=1e-5)
+        context = window[:, -usual.context :]
+
+
 def test_a_stream_that_was_reset_begins_anew() -> None:
     network = Silero(8000, 2)
     audio = material(256)
@@ -100,6 +122,14 @@ def test_a_stream_that_was_reset_begins_anew() -> None:
 def test_no_streams_at_all() -> None:
     none = np.zeros(0, np.int64)
     assert Silero(8000, 1).run(none, np.zeros((0, 32), np.int16), np.zeros((0, 256), np.int16)).shape == (0,)
+
+
+def test_other_spectra_are_refused() -> None:
+    weights = dict(silero._weights(128))
+    basis = weights[BASIS]
+    for other in (basis[:, :, ::-1], np.roll(basis, 1, axis=2)):
+        with pytest.raises(SetupError, match=r"not those of silero-vad 6: install that version"):
+            Encoder(weights | {BASIS: other}, 1)
 
 
 def test_missing_weights_say_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from media.engine.reports import Event, SilencePassed, SpeechStarted, SpeechStopped
+from media.engine.reports import Event, Interrupting, SilencePassed, SpeechStarted, SpeechStopped
 from media.engine.utterance import Utterances
 
 MS = 8
@@ -22,10 +22,12 @@ class Reference:
     speech_padding: int
     silence_padding: int
     timeout: int
+    interrupt_after: int | None
     position: int = 0
     begin: int | None = None
     pause: int | None = None
     speaking: bool = False
+    interrupted: bool = False
     silence: int = 0
     told: int = 0
     """Multiples of the timeout that this silence has been reported for."""
@@ -42,6 +44,10 @@ class Reference:
         self.pause = None
         if self.begin is None:
             self.begin = begin
+        lasted = self.position - self.begin
+        if self.interrupt_after is not None and not self.interrupted and lasted >= self.interrupt_after:
+            self.interrupted = True
+            self.events.append(Interrupting(self.slot, lasted + pending))
         if not self.speaking and self.position - self.begin >= self.speech_padding:
             self.speaking = True
             self.events.append(SpeechStarted(self.slot, self.position + pending - self.begin))
@@ -67,13 +73,14 @@ class Reference:
             self.silence = self.pause
             # The event above told of this silence already.
             self.told = lasted // self.timeout if self.timeout else 0
-        self.speaking, self.begin, self.pause = False, None, None
+        self.speaking, self.interrupted, self.begin, self.pause = False, False, None, None
 
 
 padding = st.integers(0, 400)
 slot_options = st.tuples(
-    padding, padding, st.one_of(st.just(0), st.integers(1, 900)), st.sampled_from([0, 96, 224])
-)
+    padding, padding, st.one_of(st.just(0), st.integers(1, 900)), st.sampled_from([0, 96, 224]),
+    st.one_of(st.none(), padding),
+)  # fmt: skip
 spans = st.sampled_from([WINDOW, WINDOW, WINDOW, 160, 800])
 # Stretches, so that paddings are reached; which slots take part; then for each slot whether it is voiced.
 steps = st.tuples(
@@ -84,14 +91,15 @@ steps = st.tuples(
 
 @given(st.lists(slot_options, min_size=4, max_size=4), st.lists(steps, max_size=20))
 def test_all_slots_do_what_the_rules_say(
-    options: list[tuple[int, int, int, int]],
+    options: list[tuple[int, int, int, int, int | None]],
     course: list[tuple[int, int, int, list[bool], set[int]]],
 ) -> None:
     machines = Utterances(4)
     references = []
-    for slot, (speech, silence, timeout, lead) in enumerate(options):
-        machines.reset(slot, speech, silence, timeout, lead)
-        references.append(Reference(slot, speech * MS, silence * MS, timeout * MS, -lead))
+    for slot, (speech, silence, timeout, lead, interrupt) in enumerate(options):
+        machines.reset(slot, speech, silence, timeout, lead, interrupt)
+        after = None if interrupt is None else interrupt * MS
+        references.append(Reference(slot, speech * MS, silence * MS, timeout * MS, after, -lead))
     events: list[Event] = []
     for count, span, pending, voiced, chosen in course:
         slots = np.array(sorted(chosen))
@@ -101,14 +109,18 @@ def test_all_slots_do_what_the_rules_say(
                 references[slot].advance(span, voice=voiced[slot], pending=pending)
     for reference in references:
         assert [event for event in events if event.slot == reference.slot] == reference.events
+        idle = machines.idle(np.array([reference.slot]))
+        assert idle.tolist() == [reference.begin is None]
 
 
 class Course:
     """One slot and what it reports."""
 
-    def __init__(self, speech: int = 250, silence: int = 100, timeout: int = 0) -> None:
+    def __init__(
+        self, speech: int = 250, silence: int = 100, timeout: int = 0, interrupt: int | None = None
+    ) -> None:
         self.machines = Utterances(3)
-        self.machines.reset(1, speech, silence, timeout)
+        self.machines.reset(1, speech, silence, timeout, interrupt_after=interrupt)
 
     def windows(self, count: int, *, voice: bool) -> list[Event]:
         events: list[Event] = []
@@ -159,6 +171,27 @@ def test_the_end_of_speech_counts_as_told() -> None:
     course.windows(8, voice=True)
     assert course.windows(11, voice=False) == [SpeechStopped(1, 10 * WINDOW, 8 * WINDOW)]
     assert course.windows(4, voice=False) == [SilencePassed(1, 15 * WINDOW)]
+
+
+def test_each_utterance_interrupts_once_be_it_speech_or_not() -> None:
+    course = Course(interrupt=60)
+    for _ in range(2):
+        assert course.windows(1, voice=True) == []
+        assert course.windows(1, voice=True) == [Interrupting(1, 2 * WINDOW)]
+        assert course.windows(2, voice=True) == []
+        assert course.windows(3, voice=False) == []
+        assert course.windows(1, voice=True) == [SpeechStarted(1, 8 * WINDOW)]
+        assert len(course.windows(4, voice=False)) == 1
+    assert course.windows(2, voice=True) == [Interrupting(1, 2 * WINDOW)]
+    assert course.windows(4, voice=False) == []
+    assert course.windows(2, voice=True) == [Interrupting(1, 2 * WINDOW)]
+
+
+def test_one_window_that_is_no_speech_does_not_interrupt() -> None:
+    course = Course(interrupt=60)
+    for _ in range(3):
+        assert course.windows(1, voice=True) == []
+        assert course.windows(4, voice=False) == []
 
 
 @pytest.mark.parametrize("voice", [True, False])
