@@ -32,8 +32,12 @@ STEADY = 3.0
 """dB by which a tone's power may change within 5 ms."""
 HARMONIC = -20.0
 """dB of the high tone's second harmonic, which voices have and keys have not, above both tones together."""
-_SCREEN_SHARE, _SCREEN_SLACK = 0.4, 3.0
-"""The first look takes more for a key: an eccentric frequency, or a tone that fills half of the frame."""
+_SCREEN_SHARE, _SCREEN_SLACK = 0.55, 2.0
+"""The first look takes more for a key: tones beside their frequency seem to be weaker."""
+
+_BINS = np.linspace(0, 0.9, 91)
+_RESPONSE = (np.sinc(_BINS) / (1 - _BINS**2)) ** 2
+"""Power that a Hann window leaves of a sine so many bins (1 / its duration) beside the frequency measured."""
 
 
 class KeyMeter:
@@ -42,12 +46,15 @@ class KeyMeter:
     def __init__(self, rate: int) -> None:
         self._size = rate // 50
         self._hop = self._size // HOPS
-        self._rate = rate
         tones = np.array(LOW + HIGH)
         self._window: Floats = np.hanning(self._size + 1)[:-1].astype(np.float32)
         self._basis = _basis(np.concatenate([tones, 2 * tones[4:]]), self._size, rate)
         self._screen = np.concatenate([self._basis[:, :16:2], self._basis[:, 1:16:2]], axis=1)
+        self._columns = self._basis.shape[1] // 2
         self._advance = np.exp(-2j * np.pi * tones * self._hop / rate).astype(np.complex64)
+        # A key's tones turn by so much from piece to piece; what a radian more means; bins of a deviation of 1.
+        self._per_radian = (rate / (2 * np.pi * self._hop) / tones).astype(np.float32)
+        self._bins = (tones * (self._size / rate)).astype(np.float32)
         weights = self._window.astype(np.float64)
         # |spectrum|² of a sine, times this, is its energy under the window.
         self._gain = np.float32(2 * (weights**2).sum() / weights.sum() ** 2)
@@ -79,41 +86,38 @@ class KeyMeter:
             np.multiply(samples[:, start : start + self._size], self._window, out=weighted[:, piece])
         energy = np.einsum("ijk,ijk->ij", weighted, weighted)[:, 1:]
         parts = np.matmul(weighted.reshape(-1, self._size), self._basis)
-        spectrum: Phasors = parts.view(np.complex64).reshape(len(samples), HOPS + 1, -1)
-        low, low_power, low_off = self._strongest(spectrum, 0)
-        high, high_power, high_off = self._strongest(spectrum, 4)
-        harmonic = np.take_along_axis(spectrum[:, 1:, 8:], high[..., None], axis=2)[..., 0]
-        power = low_power + high_power
-        good = (power > energy * SHARE) & (np.abs(low_off - high_off) < SKEW)
+        spectrum: Phasors = parts.view(np.complex64).reshape(-1)
+        power = _square(spectrum) * self._gain
+        # Where the measurements of each piece begin, the first one of a frame left out: it only gives a phase.
+        piece = self._columns * np.arange(len(samples) * (HOPS + 1)).reshape(-1, HOPS + 1)[:, 1:]
+        low, low_power, low_off = self._strongest(spectrum, power, piece, 0)
+        high, high_power, high_off = self._strongest(spectrum, power, piece, 4)
+        both = low_power + high_power
+        good = (both > energy * SHARE) & (np.abs(low_off - high_off) < SKEW)
         good &= (high_power > low_power * _decibels(TWIST[0])) & (
             high_power < low_power * _decibels(TWIST[1])
         )
-        good &= _square(harmonic) * self._gain < power * _decibels(HARMONIC)
-        return np.where(good, 4 * low + high, NO_KEY)
+        good &= power[piece + high + 4] < both * _decibels(HARMONIC)
+        return np.where(good, 4 * low + high - 4, NO_KEY)
 
-    def _strongest(self, spectrum: Phasors, first: int) -> tuple[Ints, Floats, Floats]:
-        """The loudest tone of a group in each piece but the first; power and relative deviation of its frequency.
+    def _strongest(
+        self, spectrum: Phasors, power: Floats, piece: Ints, first: int
+    ) -> tuple[Ints, Floats, Floats]:
+        """The loudest tone of the group from `first` on in each piece; its power; relative deviation of its frequency.
 
         The frequency follows from how far the phase went on since the piece before. Power is 0 where it is no tone
         of a key.
         """
-        group = spectrum[..., first : first + 4]
-        which = _square(group[:, 1:]).argmax(axis=2)
-        now, before = (np.take_along_axis(part, which[..., None], axis=2)[..., 0] for part in _pairs(group))
-        turn = np.angle(now * before.conj() * self._advance[first + which])
-        nominal = np.array(LOW + HIGH, np.float32)[first + which]
-        deviation = turn * np.float32(self._rate / (2 * np.pi * self._hop)) / nominal
-        power, power_before = _square(now) * self._gain, _square(before) * self._gain
+        which = power[piece[..., None] + np.arange(first, first + 4)].argmax(axis=2) + first
+        now, before = piece + which, piece + which - self._columns
+        turn = np.angle(spectrum[now] * spectrum[before].conj() * self._advance[which])
+        off = turn * self._per_radian[which]
+        loud, loud_before = power[now], power[before]
         change = _decibels(STEADY)
-        good = np.abs(deviation) < TOLERANCE
-        good &= (power < power_before * change) & (power_before < power * change)
-        bins = np.where(good, deviation * nominal, 0) * np.float32(self._size / self._rate)
-        power = np.where(good & (power > self._level), power / _response(bins), 0)
-        return which, power, deviation
-
-
-def _pairs(group: Phasors) -> tuple[Phasors, Phasors]:
-    return group[:, 1:], group[:, :-1]
+        good = (np.abs(off) < TOLERANCE) & (loud > self._level)
+        good &= (loud < loud_before * change) & (loud_before < loud * change)
+        bins = np.abs(off) * self._bins[which]
+        return which, np.where(good, loud / np.interp(bins, _BINS, _RESPONSE), 0), off
 
 
 def _basis(frequencies: npt.NDArray[np.int64], size: int, rate: int) -> Floats:
@@ -121,12 +125,6 @@ def _basis(frequencies: npt.NDArray[np.int64], size: int, rate: int) -> Floats:
     angle = 2 * np.pi * np.outer(np.arange(size), frequencies) / rate
     turning: Phasors = np.exp(-1j * angle).astype(np.complex64)
     return turning.view(np.float32)
-
-
-def _response(bins: Floats) -> Floats:
-    """Power that a Hann window leaves of a sine `bins` (below 1) beside the frequency measured."""
-    loss: Floats = np.square(np.sinc(bins) / (1 - np.square(bins)))
-    return loss
 
 
 def _square(value: Phasors) -> Floats:
