@@ -47,7 +47,7 @@ BAND = (300, 3400)
 """Hz that a telephone line carries."""
 
 
-def speech(minutes: float, seed: int = 7) -> Pcm:
+def speech(minutes: float, seed: int) -> Pcm:
     """The manual read by voices, speeds and pitches of all sorts: int16 (ROWS, samples)."""
     rng = np.random.default_rng(seed)
     manual = Path(__file__).parent.parent / "docs"
@@ -110,7 +110,9 @@ def heard(rows: Pcm) -> list[Event]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--minutes", type=float, default=20)
-    rows = speech(parser.parse_args().minutes)
+    parser.add_argument("--seed", type=int, default=7)
+    options = parser.parse_args()
+    rows = speech(options.minutes, options.seed)
     band = band_limited(rows)
     forms = {"plain": rows, "mu-law": coded(rows), "300-3400 Hz": band, "300-3400 Hz, mu-law": coded(band)}
     for name, form in forms.items():

@@ -11,9 +11,9 @@ from media.engine.tones import KEYPAD
 GAP = 5
 """Ticks in a row without audio after which a key is taken to be released."""
 PRESS = 5
-"""Measurements in a row, 5 ms apart, that must agree on a key: 23 ms of it give four, 40 ms six."""
+"""Measurements in a row, 5 ms apart, that must agree on a key: 23 ms of it give three at most, 40 ms five."""
 RELEASE = 8
-"""Measurements in a row without it that end a key: a break of 10 ms gives six, one of 40 ms nine."""
+"""Measurements in a row without it that end a key: a break of 10 ms gives five at most, one of 40 ms ten."""
 
 
 class InbandDigits:
