@@ -21,6 +21,14 @@ class DigitPressed:
 
 
 @dataclass(frozen=True, slots=True)
+class DigitSent:
+    """The last packet of a key that was to be sent left in this tick, its pause follows."""
+
+    slot: int
+    digit: str
+
+
+@dataclass(frozen=True, slots=True)
 class SegmentStarted:
     """The first sample of a segment was sent in this tick (or its turn came and it is empty)."""
 
@@ -77,6 +85,7 @@ class SilencePassed:
 Event = (
     MediaStarted
     | DigitPressed
+    | DigitSent
     | SegmentStarted
     | SegmentEnded
     | SpeechStarted
