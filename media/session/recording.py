@@ -45,16 +45,17 @@ class CallRecording:
     def __init__(self, owner: Owner, engine: Tapped, recorder: Recorder) -> None:
         self._owner, self._engine, self._recorder = owner, engine, recorder
         self._reader: Reader | None = None
-        self._answered = False
+        self._begun = self._answered = False
         self._complaints: list[tuple[str, int]] = []
         """To be told once the call is answered: errors before would look like its failure."""
         self.file: Recording | None = None
         """What is, or was, recorded: its path and duration are for the call's record."""
 
     def start(self, slot: int, option: RecorderOption | None) -> None:
-        """Record `slot`, which has a stream; nothing changes when it is recorded, or was."""
-        if option is None or not option.enable or self.file is not None:
+        """Record `slot`, which has a stream; nothing changes when that was done before."""
+        if option is None or not option.enable or self._begun:
             return
+        self._begun = True
         rate = sample_rate(option, self._engine.rate(slot))
         try:
             file = self._recorder.record(option.recorder_file, self._owner.id, rate, self._failed)
