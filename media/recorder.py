@@ -34,7 +34,8 @@ MODE, FOLDER_MODE = 0o640, 0o750
 SUFFIX = ".wav"
 _MAX_NAME = 240
 """Bytes of a file name, less than the 255 that file systems have, for the number."""
-_COPIES = 1000
+COPIES = 1000
+"""Files of one name that there may be."""
 _MAX_FRAMES = MAX_BYTES // (2 * CHANNELS)
 STOP_SECONDS = 5.0
 """How long `Recorder.close` waits for the disk."""
@@ -48,7 +49,7 @@ def file_parts(name: str | None, session: str, folder: Path) -> tuple[str, ...]:
 
     ``{id}`` stands for the session, ``.wav`` is added when missing, an absolute name must lie in `folder`.
     """
-    path = PurePosixPath((name or "{id}").replace("{id}", session))
+    path = PurePosixPath((name or "{id}.wav").replace("{id}", session))
     if path.is_absolute():
         if not path.is_relative_to(folder.absolute()):
             raise RecordingError(
@@ -82,13 +83,13 @@ def create(folder: Path, parts: tuple[str, ...], mode: int = MODE) -> tuple[int,
             outer, where = where, os.open(part, _FOLDER, dir_fd=where)
             os.close(outer)
         name = PurePosixPath(parts[-1])
-        for number in range(1, _COPIES):
+        for number in range(1, COPIES + 1):
             numbered = name.name if number == 1 else f"{name.stem}-{number}{name.suffix}"
             try:
                 return os.open(numbered, _NEW, mode, dir_fd=where), folder.joinpath(*parts[:-1], numbered)
             except FileExistsError:
                 continue
-        raise FileExistsError(0, f"there are {_COPIES} files of this name")
+        raise FileExistsError(0, f"there are {COPIES} files of this name")
     finally:
         os.close(where)
 

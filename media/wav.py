@@ -23,9 +23,9 @@ def header(rate: int, channels: int, frames: int) -> bytes:
 
 
 class WavFile:
-    """A new file, open for writing. What a process writes survives its death, so every header written is true.
+    """A new file, open for writing; a WAV file from the first `seal` on, and true to the last one.
 
-    All methods block, and raise OSError as the disk has it.
+    What a process has written survives its death. All methods block, and raise OSError as the disk has it.
     """
 
     def __init__(self, descriptor: int, rate: int, channels: int) -> None:
@@ -33,7 +33,6 @@ class WavFile:
         self._rate, self._channels = rate, channels
         self.frames = 0
         """To the end of the last that was written."""
-        self.seal()
 
     def write(self, start: int, data: bytes) -> None:
         """Put samples, s16le interleaved, at frame `start`; frames left out between are silence."""
