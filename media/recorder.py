@@ -24,8 +24,8 @@ log = logging.getLogger(__name__)
 
 CHANNELS = 2
 """Left the caller, right what the caller was sent."""
-PASS = 0.4
-"""Seconds between two visits of the writer to a recording."""
+PASS = 0.7
+"""Seconds between two visits of the writer to a recording; half as many appends cost half as much."""
 SLICES = 8
 """Parts of a pass, so that the disk and the engine's core get the work in small pieces."""
 BACKLOG = 2

@@ -5,13 +5,12 @@ from typing import Protocol
 from control.errors import RecordingError
 from media.api import events
 from media.api.options import RecorderOption
-from media.engine.clock import PERIOD
 from media.engine.taps import STEREO, Reader, Side, Sink
 from media.recorder import Recorder, Recording
 
 SENDER = "recorder"
-TURNS = (10, 20)
-"""Ticks between writes that there are, so that many calls are gathered together: 200 and 400 ms."""
+TURN = 10
+"""Ticks between gathers (200 ms); the same for all, whatever their ``ptime``, so that they are gathered together."""
 
 
 class Owner(Protocol):
@@ -65,9 +64,7 @@ class CallRecording:
         if option.format != "wav":
             self._complain(f'"recorder.format" "{option.format}" is not offered here: WAV is written', 501)
         self.file = file
-        self._reader = self._engine.subscribe(
-            slot, STEREO, every=turn(option.ptime), rate=rate, sink=file.write
-        )
+        self._reader = self._engine.subscribe(slot, STEREO, every=TURN, rate=rate, sink=file.write)
 
     def answered(self) -> None:
         """The bot knows that the call stands."""
@@ -99,8 +96,3 @@ def sample_rate(option: RecorderOption, call: int) -> int:
     if "samplerate" not in option.model_fields_set:
         return call
     return 8000 if option.samplerate <= 8000 else 16000
-
-
-def turn(ptime: int) -> int:
-    """Ticks between writes for ``ptime`` ms: the nearest of TURNS."""
-    return min(TURNS, key=lambda ticks: abs(ticks * PERIOD - ptime * 1_000_000))

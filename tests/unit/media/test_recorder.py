@@ -19,7 +19,7 @@ from media import recorder as module
 from media.engine.arrays import Pcm
 from media.engine.smooth import Smoother
 from media.engine.taps import STEREO, Taps
-from media.recorder import BACKLOG, SLICES, Recorder, Recording, file_parts
+from media.recorder import BACKLOG, PASS, SLICES, Recorder, Recording, file_parts
 
 RATE = 8000
 
@@ -59,6 +59,11 @@ def read(recording: Recording) -> Pcm:
     with wave.open(str(recording.path)) as file:
         assert file.readframes(1 << 30) == samples.tobytes()
     return np.asarray(samples, np.int16)
+
+
+def descriptors() -> int:
+    """Open files of this process."""
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def test_what_was_written_is_there_with_every_visit(desk: Desk) -> None:
@@ -104,14 +109,14 @@ def test_visits_are_spread_over_a_pass(desk: Desk) -> None:
 
 
 def test_finishing_closes_all_files(desk: Desk) -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    before = descriptors()
     recordings = [desk.record(f"{n}") for n in range(SLICES + 3)]
     for recording in recordings[::2]:
         recording.write(pcm(10))
         desk.recorder.visit()
     desk.recorder.close()
     assert [len(read(recording)) for recording in recordings] == [10, 0] * 5 + [10]
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert descriptors() == before
 
 
 # Both sides of a call in time
@@ -208,7 +213,7 @@ def test_a_file_that_could_not_be_begun_is_begun_later_under_its_name(
 def test_the_end_of_a_call_lets_go_of_a_file_whatever_the_disk_says(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    before = descriptors()
     recording = desk.record()
     recording.write(pcm(100))
     desk.turn()
@@ -216,7 +221,7 @@ def test_the_end_of_a_call_lets_go_of_a_file_whatever_the_disk_says(
     recording.close()
     monkeypatch.setattr(os, "pwrite", refusing(errno.EIO))
     desk.turn()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert descriptors() == before
     assert len(read(recording)) == 100
     assert len(desk.faults) == 1
 
@@ -295,7 +300,7 @@ def test_a_fault_of_ours_ends_one_recording_and_not_the_writer(
     assert len(read(sound)) == 10
 
 
-PART = RATE * 2 // 5 // SLICES
+PART = round(RATE * PASS / SLICES)
 """Frames between two turns of the writer."""
 KILLED = """
 import sys

@@ -10,7 +10,8 @@ from media.engine.halfband import BLOCK, DELAY, HISTORY, NARROW, WIDE, convert
 
 
 def tone(frequency: float, rate: int, samples: int) -> Pcm:
-    return np.rint(10000 * np.sin(2 * np.pi * frequency * np.arange(samples) / rate)).astype(np.int16)
+    wave = 10000 * np.sin(2 * np.pi * frequency * np.arange(samples) / rate)
+    return np.asarray(np.rint(wave), np.int16)
 
 
 def whole(pcm: Pcm, rate: int) -> Pcm:
@@ -55,7 +56,9 @@ def test_what_is_too_loud_is_clipped(rate: int) -> None:
     assert (out.max(), out.min()) == (32767, -32768)
 
 
-@given(st.sampled_from([NARROW, WIDE]), st.lists(st.integers(1, 8), min_size=2, max_size=5), st.integers(0, 99))
+@given(
+    st.sampled_from([NARROW, WIDE]), st.lists(st.integers(1, 8), min_size=2, max_size=5), st.integers(0, 99)
+)
 def test_blocks_of_several_calls_join_without_a_seam(rate: int, blocks: list[int], seed: int) -> None:
     unit = BLOCK * rate // 8000
     noise = np.random.default_rng(seed).integers(-32768, 32768, (3, sum(blocks) * unit)).astype(np.int16)

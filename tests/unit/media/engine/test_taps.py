@@ -98,7 +98,9 @@ WISHES = st.builds(
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(WISHES, max_size=8), st.lists(st.sampled_from([8000, 16000]), min_size=5, max_size=5), st.data())
+@given(
+    st.lists(WISHES, max_size=8), st.lists(st.sampled_from([8000, 16000]), min_size=5, max_size=5), st.data()
+)
 def test_readers_get_every_sample_or_are_told_how_many_are_gone(
     wishes: list[Wish], rates: list[int], data: st.DataObject
 ) -> None:
@@ -190,7 +192,9 @@ def test_what_was_said_before_is_not_heard() -> None:
 
 @pytest.mark.parametrize(("source", "rate"), [(8000, 16000), (16000, 8000)])
 @pytest.mark.parametrize("sides", [(Side.HEARD,), STEREO])
-def test_the_other_rate_is_one_filter_over_everything(source: int, rate: int, sides: tuple[Side, ...]) -> None:
+def test_the_other_rate_is_one_filter_over_everything(
+    source: int, rate: int, sides: tuple[Side, ...]
+) -> None:
     line = Line([source] * CAPACITY)
     reader, ear = line.listen(2, *sides, every=4, rate=rate)
     for tick in range(23):
@@ -289,8 +293,9 @@ def test_a_sink_may_end_other_readers_and_begin_new_ones() -> None:
         readers.append(line.listen(1, Side.EVEN, every=1)[0])
 
     readers.append(line.taps.subscribe(0, (Side.EVEN,), every=1, rate=8000, sink=end_all))
-    for slot in (0, 1):
-        readers.append(line.taps.subscribe(slot, (Side.EVEN,), every=1, rate=8000, sink=ears[slot]))
+    readers.extend(
+        line.taps.subscribe(slot, (Side.EVEN,), every=1, rate=8000, sink=ears[slot]) for slot in (0, 1)
+    )
     line.tick()
     line.tick()
     for slot in (0, 1):
