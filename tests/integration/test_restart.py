@@ -77,9 +77,7 @@ async def test_a_worker_that_dies_costs_only_its_own_calls(tmp_path: Path) -> No
         caller = await stack.enter_async_context(phone(ports.peer(12), system.sip))
         talks: dict[int, list[tuple[Bot, Dialog]]] = {}
         while len(talks) < WORKERS:
-            assert sum(map(len, talks.values())) < MAX_CALLS, (
-                f"all bots reached the same worker: {list(talks)}"
-            )
+            assert sum(map(len, talks.values())) < MAX_CALLS, f"all bots reached the same worker: {list(talks)}"
             bot = await stack.enter_async_context(system.waiting_bot())
             dialog = caller.call(system.uri("bot"))
             dialog.send("INVITE", body=sipwire.sdp(caller.address.host, 20_000))
