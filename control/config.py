@@ -153,6 +153,8 @@ class Media(Section):
     """Calls that one worker takes at most."""
     sounds: Path = Path("sounds")
     """Folder that local files of ``play`` are taken from; nothing outside it is read."""
+    recordings: Path = Path("recordings")
+    """Folder that recordings are written to; nothing outside it is."""
     allow_private_urls: bool = False
     """Whether ``play`` may fetch from private and loopback addresses."""
     max_file_bytes: Annotated[int, Field(ge=1)] = 20_000_000

@@ -24,6 +24,7 @@
     └── MediaError               audio cannot be produced
         ├── AudioFileError       a file cannot be played
         ├── SpeechError          text cannot be synthesised
+        ├── RecordingError       a recording cannot be made
         └── EngineFullError      no slot is left on this worker
 
 Each message says what was wrong, where, and what to do; it is fit to be shown to the one who caused it.
@@ -149,6 +150,10 @@ class AudioFileError(MediaError):
 
 class SpeechError(MediaError):
     """Text cannot be synthesised."""
+
+
+class RecordingError(MediaError):
+    """A call cannot be recorded as asked for."""
 
 
 class EngineFullError(MediaError):
