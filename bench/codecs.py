@@ -23,7 +23,7 @@ from media.engine.arrays import Pcm, keep_heap
 from media.engine.codecs.base import Coder
 from media.engine.codecs.g722 import G722
 from media.engine.codecs.opus import Opus, OpusOptions
-from media.engine.resample import NARROW, WIDE, Downsampler, Upsampler
+from media.engine import halfband
 from media.speech import say
 from media.speech.voice import Voice
 

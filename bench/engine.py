@@ -53,7 +53,6 @@ class FarStream:
     codec: str = "pcmu"
     payload_type: int = 0
     event_payload_type: int | None = 101
-    event_clock_rate: int = 8000
     rtcp_address: str = "127.0.0.1"
     rtcp_port: int = 0
     direction: str = "sendrecv"

@@ -7,10 +7,14 @@ import numpy as np
 from media.engine.arrays import TICKS, Ints, Mask, Pcm
 from media.engine.codecs.base import Coder
 from media.engine.decode import Decoder
+from media.engine.denoise import Denoiser
+from media.engine.inband import InbandDigits
 from media.engine.jitter import Jitter
 from media.engine.mute import Mute
 from media.engine.playout import Playout
 from media.engine.reports import Event
+from media.engine.smooth import Smoother
+from media.engine.taps import Taps
 from media.engine.voice import Voice
 
 
@@ -25,6 +29,9 @@ class Band:
         self.rate, self.frame = rate, rate // TICKS
         self.decoder = Decoder(capacity, rate, jitter, coders)
         self.mute = Mute(capacity)
+        self.denoiser = Denoiser(capacity, rate)
+        self.inband = InbandDigits(capacity, rate)
+        self.smoother = Smoother(capacity, rate)
         self.playout = Playout(capacity, rate)
         self.voice = Voice(capacity, rate)
         self._mine: Mask = np.full(capacity, fill_value=False)
@@ -32,6 +39,8 @@ class Band:
         """Connected slots of the band, ascending."""
         self.sending: Ints = self.slots
         """Those of them that send."""
+        self._sent_slots: Ints = self.slots
+        self._sent: Pcm = np.full((0, self.frame), 0, np.int16)
 
     def join(self, slot: int) -> None:
         """`slot` belongs here."""
@@ -42,6 +51,9 @@ class Band:
         self._mine[slot] = False
         self.playout.reset(slot)
         self.mute.set(slot, muted=False)
+        self.denoiser.disable(slot)
+        self.inband.disable(slot)
+        self.smoother.disable(slot)
         self.voice.disable(slot)
         self.decoder.reset(slot)
 
@@ -55,11 +67,24 @@ class Band:
         if len(self.slots):
             self.decoder.run(self.slots, now)
             self.mute.run(self.decoder.frames)
+            self.denoiser.run(self.decoder.frames, self.decoder.fresh)
 
-    def play(self, events: list[Event]) -> Pcm:
-        """The next frame of each slot in `sending`: int16 (n, frame)."""
-        return self.playout.run(self.sending, events)
+    def play(self, slots: Ints, events: list[Event]) -> Pcm:
+        """The next frame of each of `slots`, which all send: int16 (n, frame), valid until the next tick."""
+        self._sent_slots, self._sent = slots, self.playout.run(slots, events)
+        return self._sent
 
     def listen(self, events: list[Event]) -> None:
         """Find out what was heard."""
-        self.voice.run(self.decoder.frames, self.decoder.fresh, events)
+        if len(self.slots):
+            heard = self.decoder.frames, self.decoder.fresh
+            self.voice.run(*heard, events)
+            self.inband.run(*heard, events)
+
+    def tap(self, taps: Taps) -> None:
+        """Hand on what was heard and sent."""
+        taps.hear(self.rate, self.decoder.frames, self.decoder.fresh)
+        smoother = self.smoother
+        if len(smoother.slots):
+            smoother.push(self.decoder.frames, self.decoder.fresh)
+            taps.step(self.rate, smoother.slots, smoother.pull(), self._sent_slots, self._sent)

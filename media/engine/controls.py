@@ -56,6 +56,16 @@ class Controls(ABC):
         """Play `loop` for ever, at level `gain`, under segments at `duck`; None ends it. See `Background.set`."""
         self.home(slot).playout.background(slot, loop, gain, duck)
 
+    def denoise(self, slot: int, *, on: bool) -> None:
+        """Take the noise out of what is received, or not any more."""
+        denoiser = self.home(slot).denoiser
+        (denoiser.enable if on else denoiser.disable)(slot)
+
+    def detect_tones(self, slot: int, *, on: bool) -> None:
+        """Report keys that come as tones, until the first one comes as a telephone event; or not any more."""
+        inband = self.home(slot).inband
+        (inband.enable if on else inband.disable)(slot)
+
     def enable_voice(self, slot: int, options: VoiceOptions) -> None:
         """Report when the peer speaks and when not; again: start anew."""
         self.home(slot).voice.enable(slot, options)

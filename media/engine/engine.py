@@ -16,15 +16,19 @@ from media.engine.codecs.opus import Opus
 from media.engine.codecs.registry import make_coder
 from media.engine.controls import Controls
 from media.engine.jitter import Jitter
+from media.engine.keys import NO_KEYS, KeySender
 from media.engine.mos import Model
 from media.engine.quality import Quality, Reception
 from media.engine.receive import Receiver
-from media.engine.reports import Event
+from media.engine.reports import DigitPressed, Event
 from media.engine.rtcp import SenderInfo
 from media.engine.rtcpsocket import Rtcp, Tally
 from media.engine.sockets import open_udp
 from media.engine.stats import Counter, Counters, Stats
+from media.engine.segment import Segment
 from media.engine.stream import FORMATS, Codec, Stream, check
+from media.engine.taps import Reader, Side, Sink, Taps
+from media.engine.tones import dtmf
 from media.engine.transmit import Transmitter
 
 ADAPT = 50
@@ -82,6 +86,8 @@ class Engine(Controls):
         self._reception = Reception(capacity)
         self._receiver = Receiver(capacity, self._jitter, self._counters, self._reception)
         self._transmitter = Transmitter(capacity, self._counters, self._coders)
+        self._keys, self._pressing = KeySender(capacity), NO_KEYS
+        self._taps = Taps(capacity)
         self._free = deque(range(capacity))
         self._reports: dict[int, tuple[str, int]] = {}
         self._taken, self._connected = (np.full(capacity, fill_value=False) for _ in range(2))
@@ -156,8 +162,11 @@ class Engine(Controls):
         if coder is not None:
             self._coders[slot] = coder
         self._codecs[slot] = codec
-        band.join(slot)
-        self._homes[slot] = band
+        if self._homes[slot] is None:
+            band.join(slot)
+            self._homes[slot] = band
+            self._taps.begin(slot, band.rate)
+        self._keys.reset(slot, FORMATS[codec].clock)
         band.decoder.alaw[slot] = codec is Codec.PCMA
         band.decoder.coded[slot] = coder is not None
 
@@ -172,6 +181,8 @@ class Engine(Controls):
     def release(self, slot: int) -> None:
         """Give the slot back; its segments are stopped."""
         self._check(slot)
+        self._taps.release(slot)
+        self._keys.reset(slot)
         self._rtcp.disconnect(slot)
         self._reports.pop(slot, None)
         self._reception.reset(slot)
@@ -192,6 +203,31 @@ class Engine(Controls):
         home = self._homes[slot]
         return RATE if home is None else home.rate
 
+    def press(self, slot: int, digits: str, duration_ms: int = 160, gap_ms: int = 80) -> None:
+        """Press keys, one after the other; what is played waits meanwhile.
+
+        They are sent as telephone events, or as tones to a peer that takes none. Raises MediaError for what is
+        no key, and for too many of them.
+        """
+        band = self.home(slot)
+        if self._transmitter.takes_events(slot):
+            self._keys.press(slot, digits, duration_ms, gap_ms)
+            return
+        tones = Segment(rate=band.rate)
+        tones.append(dtmf(digits, band.rate, duration_ms, gap_ms))
+        tones.close()
+        band.playout.enqueue(slot, tones)
+
+    def subscribe(self, slot: int, sides: tuple[Side, ...], *, every: int, rate: int, sink: Sink) -> Reader:
+        """Hand the audio of `slot` to `sink` from the next tick on; see `Taps.subscribe`."""
+        if sides != (Side.HEARD,):
+            self.home(slot).smoother.enable(slot)
+        return self._taps.subscribe(slot, sides, every=every, rate=rate, sink=sink)
+
+    def unsubscribe(self, reader: Reader) -> None:
+        """Deliver what is left to `reader`, and no more after that."""
+        self._taps.unsubscribe(reader)
+
     def renew(self, slot: int) -> None:
         """Go on sending as a new stream, of another SSRC: the peer has heard somebody else meanwhile."""
         self._check(slot)
@@ -208,9 +244,8 @@ class Engine(Controls):
         self._send()
         # Last, so that the time it takes does not shift what is sent.
         self._listen(events)
-        self._rtcp.run(self._tick, time.time_ns())
-        if not self._tick % ADAPT:
-            self._adapt()
+        self._tap()
+        self._report()
         self._tick += 1
         return events
 
@@ -223,23 +258,41 @@ class Engine(Controls):
 
     def _receive(self, events: list[Event]) -> None:
         self._receiver.run(self._socket.fileno(), events)
+        for event in events:
+            if isinstance(event, DigitPressed):
+                self.home(event.slot).inband.disable(event.slot)  # its tones are the same key once more
 
     def _decode(self) -> None:
         for band in self._bands.values():
             band.hear(self._tick)
 
     def _play(self, events: list[Event]) -> None:
+        sender = self._transmitter
+        self._pressing = self._keys.run(sender.slots, sender.timestamp, events)
+        pressing = sender.slots[self._pressing.rows]
         for band in self._bands.values():
-            slots = band.sending
+            # What is being played waits while a key is sent.
+            slots = np.setdiff1d(band.sending, pressing) if len(pressing) else band.sending
+            pcm = band.play(slots, events)
             if len(slots):
-                self._transmitter.encode(slots, band.play(events), band.decoder.coded)
+                sender.encode(slots, pcm, band.decoder.coded)
 
     def _send(self) -> None:
-        self._transmitter.send(self._socket.fileno())
+        self._transmitter.send(self._socket.fileno(), self._pressing)
 
     def _listen(self, events: list[Event]) -> None:
         for band in self._bands.values():
             band.listen(events)
+
+    def _tap(self) -> None:
+        for band in self._bands.values():
+            band.tap(self._taps)
+        self._taps.deliver()
+
+    def _report(self) -> None:
+        self._rtcp.run(self._tick, time.time_ns())
+        if not self._tick % ADAPT:
+            self._adapt()
 
     def received(self, slot: int) -> Pcm:
         """What the last tick decoded for `slot`: int16 of 0, 1 or 2 frames, valid until the next."""

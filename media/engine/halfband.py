@@ -25,13 +25,20 @@ HISTORY = {NARROW: _TAPS - 1, WIDE: 2 * (_TAPS - 1)}
 Floats = npt.NDArray[np.float32]
 
 
-def _toeplitz() -> Floats:
-    """(BLOCK + _TAPS - 1, BLOCK): in each column a windowed sinc at ±0.5, ±1.5 ... samples, unity at 0 Hz."""
+def outer() -> npt.NDArray[np.float64]:
+    """The coefficients but the middle one, (28,): a windowed sinc at ±0.5, ±1.5 ... samples, unity at 0 Hz."""
     distance = np.arange(_TAPS) - _HALF + 0.5
     taps = np.sinc(distance) * np.kaiser(_TAPS, _KAISER)
+    unity: npt.NDArray[np.float64] = taps / taps.sum()
+    return unity
+
+
+def _toeplitz() -> Floats:
+    """(BLOCK + _TAPS - 1, BLOCK): the coefficients in each column."""
+    taps = outer()
     matrix = np.full((BLOCK + _TAPS - 1, BLOCK), 0, np.float32)
     for column in range(BLOCK):
-        matrix[column : column + _TAPS, column] = taps / taps.sum()
+        matrix[column : column + _TAPS, column] = taps
     return matrix
 
 

@@ -63,7 +63,6 @@ class KeySender:
         # Ticks since the key began; how many of them it lasts, and the pause behind it.
         self._code, self._begin = (np.full(capacity, 0, np.int64) for _ in range(2))
         self._step = np.full(capacity, 160, np.int64)
-        self._nothing = Sending(*_empty())
 
     def reset(self, slot: int, clock_rate: int = 8000) -> None:
         """Forget all keys of `slot`; its events will count time in units of `clock_rate` per second."""
@@ -106,7 +105,7 @@ class KeySender:
         Appends DigitSent with the last packet of a key.
         """
         if not self._busy.any():
-            return self._nothing
+            return NO_KEYS
         rows = np.flatnonzero(self._busy[slots])
         here = slots[rows]
         over = self._tick[here] >= self._ticks[here] + self._gap[here]
@@ -143,6 +142,10 @@ class KeySender:
         return Sending(rows, tick == 0, self._begin[slots] + past & 0xFFFFFFFF, payload)
 
 
-def _empty() -> tuple[Ints, Mask, Ints, Bytes]:
+def _none() -> Sending:
     none = np.empty(0, np.int64)
-    return none, none.astype(np.bool_), none, np.empty((0, EVENT_SIZE), np.uint8)
+    return Sending(none, none.astype(np.bool_), none, np.empty((0, EVENT_SIZE), np.uint8))
+
+
+NO_KEYS = _none()
+"""A tick without telephone events."""

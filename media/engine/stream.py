@@ -7,9 +7,6 @@ from control.errors import MediaError
 from media.engine.arrays import RATE, WIDE
 from media.engine.sockets import packed
 
-MAX_CLOCK = 192_000
-"""Steps per second; beyond every codec there is."""
-
 
 class Codec(StrEnum):
     """Codecs that the engine speaks, with 20 ms sent."""
@@ -66,10 +63,6 @@ class Stream(Protocol):
         """RTP payload type of telephone-event; None when it was not negotiated."""
 
     @property
-    def event_clock_rate(self) -> int:
-        """Steps per second of the timestamps of telephone events."""
-
-    @property
     def rtcp_address(self) -> str:
         """IPv4 address that reports go to, and come from."""
 
@@ -91,7 +84,6 @@ class Peer(NamedTuple):
     payload_type: int
     event_payload_type: int
     """-1: none."""
-    event_clock: int
     codec: Codec
     sends: bool
     """Whether we send."""
@@ -117,8 +109,6 @@ def check(stream: Stream) -> Peer:
             f"stream payload types {stream.payload_type} and {stream.event_payload_type}: "
             "they are different numbers of 0 to 127"
         )
-    if not 0 < stream.event_clock_rate <= MAX_CLOCK:
-        raise MediaError(f"stream event clock rate {stream.event_clock_rate} is not one: 8000 is usual")
     if stream.direction not in {"sendrecv", "sendonly", "recvonly", "inactive"}:
         raise MediaError(f"stream direction {stream.direction!r} is not one of RFC 8866 section 6.7")
     return Peer(
@@ -126,7 +116,6 @@ def check(stream: Stream) -> Peer:
         port=stream.port,
         payload_type=stream.payload_type,
         event_payload_type=event,
-        event_clock=stream.event_clock_rate,
         codec=Codec(stream.codec),
         sends=stream.direction in {"sendrecv", "sendonly"},
         receives=stream.direction in {"sendrecv", "recvonly"},

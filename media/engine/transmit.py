@@ -8,6 +8,8 @@ import numpy as np
 from media.engine import g711, rtp
 from media.engine.arrays import FRAME, TICKS, Ints, Mask, Pcm
 from media.engine.codecs.base import Coder
+from media.engine.events import EVENT_SIZE
+from media.engine.keys import Sending
 from media.engine.sockets import Batch
 from media.engine.stats import Counter, Counters
 from media.engine.stream import FORMATS, Codec, Peer
@@ -29,8 +31,10 @@ class Transmitter:
         self._counters, self._coders = counters, coders
         self._batch = Batch(capacity, rtp.HEADER + PAYLOAD)
         self._alaw = np.full(capacity, fill_value=False)
+        self._takes_events = np.full(capacity, fill_value=False)
         self.sends: Mask = np.full(capacity, fill_value=False)
         self._connected = np.full(capacity, fill_value=False)
+        self._event_word = np.full(capacity, 0, np.int64)
         self._word, self._sequence, self._timestamp = (np.full(capacity, 0, np.int64) for _ in range(3))
         self._marker, self._step = (np.full(capacity, 0, np.int64) for _ in range(2))
         self.octets = np.full(capacity, 0, np.int64)
@@ -50,6 +54,8 @@ class Transmitter:
         self._batch.port[slot], self._batch.address[slot] = peer.port, peer.address
         self._batch.length[slot] = rtp.HEADER + FRAME
         self._word[slot] = rtp.first_word(peer.payload_type)
+        self._takes_events[slot] = peer.event_payload_type >= 0
+        self._event_word[slot] = rtp.first_word(max(peer.event_payload_type, 0))
         self._step[slot] = FORMATS[peer.codec].clock // TICKS
         self._alaw[slot], self.sends[slot] = peer.codec is Codec.PCMA, peer.sends
         self._select()
@@ -65,6 +71,10 @@ class Transmitter:
         """Send no more."""
         self._connected[slot] = self.sends[slot] = False
         self._select()
+
+    def takes_events(self, slot: int) -> bool:
+        """Whether telephone events were negotiated for `slot`."""
+        return bool(self._takes_events[slot])
 
     @property
     def timestamp(self) -> Ints:
@@ -99,11 +109,13 @@ class Transmitter:
             self._batch.data[slot, rtp.HEADER : end] = np.frombuffer(payload, np.uint8)
             self._batch.length[slot] = end
 
-    def send(self, descriptor: int) -> None:
-        """Send the payloads that were written, one for each of `slots`."""
+    def send(self, descriptor: int, keys: Sending) -> None:
+        """Send a packet for each of `slots`: the payloads that were written, or the telephone events in `keys`."""
         slots, words = self.slots, self._batch.words
         words[slots, 0] = self._word[slots] | self._marker[slots] | self._sequence[slots]
         words[slots, 1] = self._timestamp[slots]
+        if len(keys.rows):
+            self._write_events(slots[keys.rows], keys)
         self._marker[slots] = 0
         self._sequence[slots] = self._sequence[slots] + 1 & 0xFFFF
         running = self._running
@@ -114,3 +126,14 @@ class Transmitter:
         if unsent:
             self._counters.add(Counter.SENT, slots[unsent], -1)
             self._counters.add(Counter.UNSENT, slots[unsent])
+        if len(keys.rows):
+            self._batch.length[slots[keys.rows]] = rtp.HEADER + FRAME
+
+    def _write_events(self, slots: Ints, keys: Sending) -> None:
+        """The packets of telephone events stand in the numbering of the audio (RFC 4733 section 2.1)."""
+        batch = self._batch
+        marker = np.where(keys.marker, rtp.MARKER, 0)
+        batch.words[slots, 0] = self._event_word[slots] | marker | self._sequence[slots]
+        batch.words[slots, 1] = keys.timestamp
+        batch.data[slots, rtp.HEADER : rtp.HEADER + EVENT_SIZE] = keys.payload
+        batch.length[slots] = rtp.HEADER + EVENT_SIZE

@@ -8,12 +8,11 @@ import numpy as np
 from media.engine import g711
 from media.engine.arrays import RATE, WIDE, Pcm
 from media.engine.codecs.base import MAX_MS, Payload
-from media.engine.resample import half_band
+from media.engine.halfband import outer
 
-_TAPS = half_band()
-_OUTER = _TAPS[::2]
+_OUTER = outer()
 _HISTORY = len(_OUTER) - 1
-_DELAY = len(_TAPS) // 2 // 2
+_DELAY = _HISTORY // 2
 """Samples at 8 kHz by which the middle coefficient delays."""
 
 
@@ -68,11 +67,12 @@ def convert(
     if (rate, wanted) == (RATE, WIDE):
         now = line[-len(pcm) - _HISTORY :]
         out = np.empty(2 * len(pcm))
-        out[::2] = np.convolve(now, 2 * _OUTER, "valid")
+        out[::2] = np.convolve(now, _OUTER, "valid")
         out[1::2] = line[-len(pcm) - _DELAY : len(line) - _DELAY]
     else:
         count = len(pcm) // 2
         even, odd = line[::2], line[1::2]
         out = np.convolve(even[-count - _HISTORY :], _OUTER, "valid")
-        out += odd[-count - _DELAY - 1 : len(odd) - _DELAY - 1] / 2
+        out += odd[-count - _DELAY - 1 : len(odd) - _DELAY - 1]
+        out /= 2
     return np.clip(np.rint(out), -32768, 32767).astype(np.int16), line[-len(history) :]

@@ -9,6 +9,7 @@ import pytest
 
 from media.engine import g711
 from media.engine.arrays import FRAME, Pcm
+from media.engine.keys import NO_KEYS
 from media.engine.sockets import open_udp
 from media.engine.stats import Counters
 from media.engine.stream import check
@@ -39,7 +40,7 @@ class Bench:
     def run(self, pcm: Pcm = SILENCE) -> None:
         slots = self.transmitter.slots
         self.transmitter.encode(slots, pcm[: len(slots)], PLAIN)
-        self.transmitter.send(self.udp.fileno())
+        self.transmitter.send(self.udp.fileno(), NO_KEYS)
 
 
 @pytest.fixture
