@@ -139,6 +139,7 @@ STEPS = st.lists(
         st.sampled_from(SLOTS),
         st.one_of(
             st.tuples(st.just("enqueue"), LENGTHS),
+            st.tuples(st.just("enqueue whole"), LENGTHS),
             st.tuples(st.just("append"), LENGTHS),
             st.tuples(st.just("close"), st.integers(0, 5)),
             st.tuples(st.just("stop"), st.sampled_from([0, 1, 100, 160, 400, 2000, 40000])),
@@ -180,12 +181,14 @@ class Pair:
         model = self.models[slot]
         growing = [each for each in self.made[slot] if not each.closed and each.state is not State.STOPPED]
         match what:
-            case "enqueue":
+            case "enqueue" | "enqueue whole":
                 segment = Segment(rate=self.rate)
                 self.append(slot, segment, value)
                 self.made[slot].append(segment)
                 model.queue.append(segment)
                 self.playout.enqueue(slot, segment)
+                if what == "enqueue whole":
+                    segment.close()
             case "append" if growing:
                 self.append(slot, growing[-1], value)
             case "close" if growing:
@@ -304,11 +307,27 @@ def test_a_fade_goes_on_when_something_else_is_stopped_gently_and_ends_when_at_o
     line.playout.stop(0, 800)
     line.run(1)
     waiting = Segment()
+    waiting.append(TONE)
     line.playout.enqueue(0, waiting)
+    line.run(1)
     assert line.playout.stop(0, 320) == Stopped(None, 0, (waiting,))
-    assert any(line.run(1))
+    out = line.run(4)
+    assert any(out[:480])
+    assert not any(out[480:])
     assert line.playout.stop(0) is None
     assert not any(line.run(1))
+
+
+def test_a_fade_does_not_reach_into_the_next_segment(line: Line) -> None:
+    line.playout.stop(0)
+    first, second = Segment(), Segment()
+    for segment in (first, second):
+        segment.append(np.full(400, 9999, np.int16))
+        segment.close()
+        line.playout.enqueue(0, segment)
+    line.run(1)
+    assert line.playout.stop(0, 600) == Stopped(first, 160, (second,))
+    assert len(np.flatnonzero(line.run(4))) in (238, 239, 240)
 
 
 def test_nothing_of_what_was_never_heard_is_faded() -> None:
@@ -371,6 +390,47 @@ def test_stopping_ends_a_pause(line: Line) -> None:
     following.append(TONE[:160])
     line.playout.enqueue(0, following)
     assert line.run(1) == TONE[:160].tolist()
+
+
+def test_after_a_pause_ends_are_reported_as_before(line: Line) -> None:
+    line.playout.stop(0)
+    short = Segment()
+    short.append(TONE[:800])
+    short.close()
+    line.playout.enqueue(0, short)
+    line.run(1)
+    line.playout.pause(0)
+    line.run(3)
+    line.playout.resume(0)
+    line.events.clear()
+    line.run(3)
+    assert line.events == [SegmentEnded(0, short)]
+
+
+def test_a_stop_just_after_a_pause_has_nothing_to_fade(line: Line) -> None:
+    line.playout.pause(0)
+    line.run(2)
+    line.playout.resume(0)
+    line.playout.stop(0, 800)
+    assert not any(line.run(2))
+
+
+def test_a_paused_segment_is_finished_after_the_pause(line: Line) -> None:
+    line.playout.stop(0)
+    first, second = Segment(), Segment()
+    for segment in (first, second):
+        segment.append(np.full(800, 9999, np.int16))
+        segment.close()
+        line.playout.enqueue(0, segment)
+    line.run(1)
+    line.playout.pause(0)
+    line.run(2)
+    assert line.playout.finish(0) == Stopped(first, 320, (second,))
+    assert not any(line.run(2))
+    line.playout.resume(0)
+    out = line.run(6)
+    assert not any(out[480:])
+    assert line.events[-1] == SegmentEnded(0, first)
 
 
 def test_a_pause_waits_for_a_slot_that_does_not_send(line: Line) -> None:
