@@ -105,7 +105,6 @@ class Playout:
         else:
             self._pauses.cut(slot, current.turn)
         self._drop(later)
-        self.wake(slot)
         return Stopped(current, current.played, tuple(later))
 
     def pause(self, slot: int) -> None:
