@@ -18,12 +18,11 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as in a media worker; read
 import numpy as np
 
 from control.config import Speech
-from media.engine import g711
-from media.engine.arrays import Pcm, keep_heap
+from media.engine import g711, halfband
+from media.engine.arrays import FRAME, Pcm, keep_heap
 from media.engine.codecs.base import Coder
 from media.engine.codecs.g722 import G722
 from media.engine.codecs.opus import Opus, OpusOptions
-from media.engine import halfband
 from media.speech import say
 from media.speech.voice import Voice
 
@@ -81,16 +80,18 @@ def coding(make: Callable[[], Coder], frames: Pcm, ticks: int, calls: int) -> tu
 def batched(ticks: int, calls: int) -> Figures:
     """G.711 and the resampler."""
     rng = np.random.default_rng(1)
-    narrow = rng.normal(0, 3000, (calls, NARROW)).astype(np.int16)
-    wide = rng.normal(0, 3000, (calls, WIDE)).astype(np.int16)
-    law, slots = np.full(calls, fill_value=False), np.arange(calls)
+    narrow = rng.normal(0, 3000, (calls, FRAME)).astype(np.int16)
+    wide = rng.normal(0, 3000, (calls, 2 * FRAME)).astype(np.int16)
+    law = np.full(calls, fill_value=False)
     code, back = np.full(narrow.shape, 0, np.uint8), np.full(narrow.shape, 0, np.int16)
-    above, below = Upsampler(calls), Downsampler(calls)
+    before = {rate: np.zeros((calls, halfband.HISTORY[rate]), np.int16) for rate in halfband.HISTORY}
+    above = np.concatenate((before[halfband.NARROW], narrow), axis=1)
+    below = np.concatenate((before[halfband.WIDE], wide), axis=1)
     return {
         "g711_encode_us": per_call(lambda _: g711.encode(narrow, law, code), ticks, calls),
         "g711_decode_us": per_call(lambda _: g711.decode(code, law, back), ticks, calls),
-        "upsample_us": per_call(lambda _: above.run(slots, narrow), ticks, calls),
-        "downsample_us": per_call(lambda _: below.run(slots, wide), ticks, calls),
+        "upsample_us": per_call(lambda _: halfband.convert(above, halfband.NARROW), ticks, calls),
+        "downsample_us": per_call(lambda _: halfband.convert(below, halfband.WIDE), ticks, calls),
     }
 
 

@@ -23,9 +23,9 @@ from media.engine.receive import Receiver
 from media.engine.reports import DigitPressed, Event
 from media.engine.rtcp import SenderInfo
 from media.engine.rtcpsocket import Rtcp, Tally
+from media.engine.segment import Segment
 from media.engine.sockets import open_udp
 from media.engine.stats import Counter, Counters, Stats
-from media.engine.segment import Segment
 from media.engine.stream import FORMATS, Codec, Stream, check
 from media.engine.taps import Reader, Side, Sink, Taps
 from media.engine.tones import dtmf
