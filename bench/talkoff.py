@@ -18,8 +18,8 @@ from media.engine import g711
 from media.engine.arrays import FRAME, RATE, Pcm
 from media.engine.inband import InbandDigits
 from media.engine.reports import Event
+from media.resampler import Resampler
 from media.speech.espeak_ng import EspeakNg
-from media.speech.resampler import Resampler
 from media.speech.voice import Voice
 
 SPEAKERS = (

@@ -8,7 +8,7 @@ import numpy as np
 
 from control.errors import MediaError
 from media.engine.arrays import RATE, Pcm
-from media.speech.resampler import Resampler
+from media.resampler import Resampler
 
 
 class State(Enum):

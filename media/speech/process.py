@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from control.errors import SpeechError
+from media.resampler import Resampler
 from media.speech.espeak_ng import EspeakNg
 from media.speech.protocol import (
     SAMPLE_RATES,
@@ -28,7 +29,6 @@ from media.speech.protocol import (
     Synthesise,
     encode,
 )
-from media.speech.resampler import Resampler
 from media.speech.schedule import Job, Schedule
 from media.speech.voice import Samples, Synthesiser
 

@@ -3,8 +3,8 @@
 from collections import OrderedDict, deque
 from dataclasses import dataclass
 
+from media.resampler import Resampler
 from media.speech.protocol import CREDIT_SECONDS, Cancel, Credit, Order, Synthesise
-from media.speech.resampler import Resampler
 from media.speech.text import segments
 from media.speech.voice import Voice
 

@@ -9,7 +9,7 @@ from media.engine.arrays import Pcm
 from media.engine.playout import Playout
 from media.engine.reports import Event, SegmentEnded
 from media.engine.segment import Segment, State
-from media.speech.resampler import Resampler
+from media.resampler import Resampler
 
 PAIRS = [(16000, 8000), (8000, 16000), (24000, 8000), (22050, 16000), (48000, 16000), (44100, 8000)]
 SLOT = np.zeros(1, np.int64)

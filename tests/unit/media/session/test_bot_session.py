@@ -64,7 +64,7 @@ async def test_a_command_that_is_not_offered(house: House) -> None:
     await guest.do("refer", caller="a", callee="b")
     error = guest.box.events[-1]
     assert (error["code"], guest.state) == (501, State.TALKING)
-    assert '"pause"' in error["error"]
+    assert '"refer"' in error["error"]
 
 
 async def test_a_binary_frame_is_answered_and_the_call_goes_on(house: House) -> None:

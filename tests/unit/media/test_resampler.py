@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from media.speech.resampler import Resampler
+from media.resampler import Resampler
 
 SOURCE = 22050
 
