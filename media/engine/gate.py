@@ -28,9 +28,8 @@ class Gate:
     def power(window: Pcm) -> Floats:
         """Mean square of each window, without what is constant in it: int16 (n, samples) to float32 (n,)."""
         samples = window.astype(np.float32)
-        power: Floats = np.einsum("ij,ij->i", samples, samples) / samples.shape[1] - np.square(
-            samples.mean(axis=1)
-        )
+        mean = samples @ np.full(samples.shape[1], 1 / samples.shape[1], np.float32)
+        power: Floats = np.vecdot(samples, samples) / samples.shape[1] - np.square(mean)
         return power
 
     def opens(self, slots: Ints, power: Floats) -> Mask:
