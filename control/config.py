@@ -153,6 +153,8 @@ class Media(Section):
     """Calls that one worker takes at most."""
     sounds: Path = Path("sounds")
     """Folder that local files of ``play`` are taken from; nothing outside it is read."""
+    realtime: Literal["auto", "on", "off"] = "auto"
+    """Whether workers take real-time priority (SCHED_FIFO): auto, where it is permitted; on, or do not start."""
     recordings: Path = Path("recordings")
     """Folder that recordings are written to; nothing outside it is."""
     allow_private_urls: bool = False

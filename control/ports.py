@@ -29,7 +29,11 @@ class Endpoint:
 def endpoints(settings: Settings, sip_addresses: Sequence[str]) -> tuple[Endpoint, ...]:
     """All fixed ports of a node; without SIP addresses those of ``--no-sip``."""
     found = [Endpoint("api.port", "tcp", settings.api.address, settings.api.port)]
-    found += [Endpoint("media.rtp_port", "udp", LOOPBACK, port) for port in rtp_ports(settings)]
+    found += [
+        Endpoint("media.rtp_port", "udp", LOOPBACK, port + above)
+        for port in rtp_ports(settings)
+        for above in (0, 1)
+    ]
     if sip_addresses:
         found.append(Endpoint("control.port", "tcp", LOOPBACK, settings.control.port))
         found += [

@@ -3,7 +3,7 @@
 import argparse
 import asyncio
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from http import HTTPStatus
 from pathlib import Path
 
@@ -17,11 +17,15 @@ from control.errors import ConfigError, LegError, SetupError, SpeechError
 from control.ports import rtp_ports
 from control.tasks import Tasks
 from media.api.server import Arrival, Outbox, make_app
+from media.callquality import CallQuality
 from media.engine import reports
 from media.engine.clock import TickClock
 from media.engine.engine import Engine
+from media.engine.overload import Level, Overload
 from media.fetch import Fetcher
 from media.metrics import Metrics
+from media.realtime import SafePoint, prioritise
+from media.recorder import Recorder
 from media.session import calling, playback
 from media.session.session import Services, Session
 from media.session.state import Parting, State
@@ -31,6 +35,8 @@ from media.speech.tts.espeak import EspeakTts
 log = logging.getLogger(__name__)
 
 STOP_SECONDS = 2.0
+IDLE_TICKS = 3000
+"""Ticks (a minute) from one full garbage collection without a call to the next."""
 
 
 class Worker:
@@ -43,7 +49,13 @@ class Worker:
         self.settings = settings
         self.name = f"{settings.control.name}-{number}"
         self.engine = Engine("127.0.0.1", rtp_ports(settings)[number], settings.media.slots)
-        self.clock = TickClock(self.engine, self._engine_events)
+        self.clock = TickClock(self.engine, self._engine_events, self._rest)
+        self.overload = Overload()
+        self._late = 0
+        self._garbage = SafePoint()
+        self._idle_at = 0
+        self.call_quality = CallQuality()
+        self.recorder = Recorder(settings.media.recordings, self._post)
         self.speech = SpeechClient()
         self.fetcher = Fetcher(
             allow_private=settings.media.allow_private_urls, max_bytes=settings.media.max_file_bytes
@@ -66,6 +78,7 @@ class Worker:
             self.legs,
             EspeakTts(self.speech, settings.speech.speaker),
             self.fetcher,
+            self.recorder,
             self.tasks,
         )
         self._metrics = Metrics(self)
@@ -90,6 +103,8 @@ class Worker:
         """Why this worker cannot take calls, or None when it can."""
         if self._draining:
             return "this worker is shutting down"
+        if self.overload.level is Level.FULL:
+            return f"this worker is at its limit with {self.engine.used} calls"
         if not self.legs.connected:
             return "control cannot be reached; calls are not possible now"
         return None
@@ -108,6 +123,8 @@ class Worker:
         """`session` is over."""
         if session.slot is not None:
             del self._slots[session.slot]
+        if (quality := session.call.quality) is not None:
+            self.call_quality.ended(quality.mos, quality.max_jitter_ms / 1000, quality.loss_fraction)
         del self.sessions[session.id]
 
     # From control
@@ -161,17 +178,48 @@ class Worker:
                 session.player.segment_started(segment)
             case reports.SegmentEnded(segment=segment):
                 session.player.segment_ended(segment)
+            case reports.Interrupting():
+                session.player.interrupt()
             case reports.SpeechStarted() | reports.SpeechStopped() | reports.SilencePassed():
                 session.hearing.report(event)
+
+    def _rest(self, busy: int, left: int) -> None:
+        """The work of a tick is done: `left` ns are there for what must not hold up one."""
+        late, self._late = self.clock.schedule.late - self._late, self.clock.schedule.late
+        before = self.overload.level
+        level = self.overload.observe(busy, late)
+        if level is not before:
+            log.warning(
+                "load is %s: %d calls, %.0f %% of each tick",
+                level.name,
+                self.engine.used,
+                100 * self.overload.share,
+            )
+            self.engine.economise(on=level >= Level.SAVING)
+            self.engine.accepting = level < Level.FULL
+        ticks = self.clock.schedule.ticks
+        if self.engine.used or ticks - self._idle_at < IDLE_TICKS:
+            self._garbage.rest(left)
+        else:
+            self._idle_at = ticks
+            self._garbage.idle()
+
+    def _post(self, callback: Callable[[], None]) -> None:
+        """Run `callback` in the thread of the sessions, from another one."""
+        self._loop.call_soon_threadsafe(callback)
 
     # Life
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set, then end every call and leave nothing behind. Raises SetupError."""
         api = self.settings.api
+        self._loop = asyncio.get_running_loop()
         runner = web.AppRunner(make_app(api, self), access_log=None, shutdown_timeout=STOP_SECONDS)
         try:
             await self.speech.start()
+            self.recorder.start()
+            prioritise(self.settings.media.realtime)
+            self._garbage.start()
             self.clock.start()
             self._connecting.spawn(self.legs.run())
             await runner.setup()
@@ -196,7 +244,9 @@ class Worker:
         await self.tasks.close()
         await self._connecting.close()
         await self.fetcher.close()
+        self.recorder.close()
         self.clock.stop()
+        self._garbage.stop()
         self.engine.close()
         await self.speech.stop()
 

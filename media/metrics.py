@@ -44,6 +44,19 @@ class Metrics(Collector):
             "sidecall_ticks_late", "Ticks that began too late.", worker.clock.schedule.late
         )
         yield _lateness(worker.clock.schedule)
+        yield GaugeMetricFamily(
+            "sidecall_load_ratio", "Share of each tick that work takes.", worker.overload.share
+        )
+        yield GaugeMetricFamily(
+            "sidecall_load_level", "0: easy, 1: saving work, 2: taking no calls.", worker.overload.level
+        )
+        yield from worker.call_quality.collect()
+        reports = CounterMetricFamily(
+            "sidecall_rtcp_packets", "RTCP datagrams of all calls.", labels=["outcome"]
+        )
+        for outcome, number in asdict(worker.engine.rtcp).items():
+            reports.add_metric([outcome], number)
+        yield reports
         packets = CounterMetricFamily("sidecall_rtp_packets", "RTP packets of all calls.", labels=["outcome"])
         for outcome, number in asdict(worker.engine.totals()).items():
             packets.add_metric([outcome], number)

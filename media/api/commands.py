@@ -203,6 +203,18 @@ class Unmute(Model):
     track_id: Line | None = None
 
 
+class Dtmf(Model):
+    """Press keys on our side of the call."""
+
+    command: Literal["dtmf"] = "dtmf"
+    digits: Line
+    """0 to 9, *, # and A to D, one after the other."""
+    duration: Ms = 160
+    """Of each key; what is above 20 ms steps is rounded up."""
+    gap: Ms = 80
+    """Silence after each key."""
+
+
 class Hangup(Model):
     """End the call."""
 
@@ -223,7 +235,7 @@ class History(Model):
 
 Command = (
     Invite | Accept | Reject | Ringing | Tts | Play | Interrupt | Pause | Resume | Refer | Mute | Unmute
-    | Hangup | History
+    | Dtmf | Hangup | History
 )  # fmt: skip
 
 ADAPTER: TypeAdapter[Command] = TypeAdapter(Annotated[Command, Field(discriminator="command")])

@@ -27,6 +27,22 @@ class Attendee:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CallQuality:
+    """How a call sounded; what is not known is left out."""
+
+    mos: float | None
+    """Estimate, 1 to 4.5."""
+    jitter_ms: float
+    """Interarrival jitter (RFC 3550) at the end, and the highest."""
+    max_jitter_ms: float
+    loss_percent: float
+    """Of the caller's packets, those that could not be played."""
+    rtt_ms: float | None
+    peer_loss_percent: float | None
+    """Of our packets, those that the peer missed of late."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrackEvent:
     """What most events carry."""
 
@@ -91,6 +107,7 @@ class Hangup(TrackEvent):
     from_: Attendee | None = None
     to: Attendee | None = None
     extra: Mapping[str, Any] | None = None
+    quality: CallQuality | None = None
     refer: bool | None = None
 
 

@@ -78,6 +78,17 @@ class VadOption(Model):
     """Probability above which silero's answer is voice; without it, `aggressiveness` decides."""
     silence_timeout: Ms | None = None
     """Sends ``silence`` each time nothing was said for so long; 0 and absent: never."""
+    interrupt: bool = False
+    """Whether the caller's voice itself interrupts what is playing, without waiting for the bot."""
+    interrupt_after: Ms = 60
+    """Voice must last so long to do that."""
+
+
+class DtmfOption(Model):
+    """``dtmf``: keys that the caller presses."""
+
+    inband: bool = False
+    """Whether keys that come as tones in the audio are reported, until one comes as a telephone event."""
 
 
 class Provider(Model):
@@ -158,6 +169,7 @@ class CallOption(Model):
     codec: Codec | None = None
     """`/call` only: pcm (also for unknown ones), pcmu, pcma or g722."""
     denoise: bool = False
+    dtmf: DtmfOption | None = None
     subscribe: bool = False
     """Whether the call's audio is also sent as binary frames on the control socket."""
     recorder: RecorderOption | None = None

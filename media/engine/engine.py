@@ -77,6 +77,8 @@ class Engine(Controls):
     def __init__(self, address: str, port: int, capacity: int) -> None:
         keep_heap()
         self.capacity = capacity
+        self.accepting = True
+        """Whether `allocate` gives slots."""
         self._coders: dict[int, Coder] = {}
         self._codecs: list[Codec | None] = [None] * capacity
         self._homes: list[Band | None] = [None] * capacity
@@ -118,7 +120,11 @@ class Engine(Controls):
         return self.capacity - len(self._free)
 
     def allocate(self) -> int:
-        """Take a slot; raises EngineFullError when none is free."""
+        """Take a slot; raises EngineFullError when none is free, or no call is accepted."""
+        if not self.accepting:
+            raise EngineFullError(
+                f"this worker has no time for more than its {self.used} calls: add a worker or a host"
+            )
         if not self._free:
             raise EngineFullError(f"all {self.capacity} slots of this worker are taken: raise media.slots")
         slot = self._free.popleft()
@@ -317,6 +323,11 @@ class Engine(Controls):
     def rtcp(self) -> Tally:
         """RTCP datagrams of all calls."""
         return self._rtcp.tally
+
+    def economise(self, *, on: bool) -> None:
+        """Leave out work that changes little: see `Voice.economise`."""
+        for band in self._bands.values():
+            band.voice.economise(on=on)
 
     def totals(self) -> Stats:
         """What was counted for all calls, past ones included."""

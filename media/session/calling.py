@@ -8,6 +8,7 @@ from control.api import models
 from control.errors import CommandError, LegError, LegErrorCode
 from control.rtpengine.media import Stream
 from media.api import commands, events
+from media.engine.quality import Quality
 from media.session import playback
 from media.session.clock import now_ms
 from media.session.state import Parting, State
@@ -113,6 +114,8 @@ async def ringing(session: "Session", command: commands.Ringing) -> None:
         if not session.connect(media.stream):
             return
         session.begin_playing()
+        if session.slot is not None:
+            session.recording.start(session.slot, command.recorder)
     if command.ringtone:
         session.ringtone = playback.play(session, commands.Play(url=command.ringtone))
 
@@ -204,6 +207,9 @@ def _answered(session: "Session", stream: Stream, sdp: str) -> None:
     if session.connect(stream):
         session.send(events.Answer(track_id=session.id, timestamp=session.call.answer, sdp=sdp))
         session.hearing.answered()
+        if session.slot is not None:
+            session.recording.start(session.slot, session.option.recorder)
+        session.recording.answered()
         session.begin_playing()
 
 
@@ -249,6 +255,20 @@ def hangup_event(session: "Session", ended: int, initiator: str, reason: str) ->
         from_=events.attendee(call.caller) if call.caller else None,
         to=events.attendee(call.callee) if call.callee else None,
         extra=call.extra,
+        quality=None if call.quality is None else _quality(call.quality),
+    )
+
+
+def _quality(quality: Quality) -> events.CallQuality:
+    return events.CallQuality(
+        mos=None if quality.mos is None else round(quality.mos, 2),
+        jitter_ms=round(quality.jitter_ms, 1),
+        max_jitter_ms=round(quality.max_jitter_ms, 1),
+        loss_percent=round(100 * quality.loss_fraction, 2),
+        rtt_ms=None if quality.rtt_ms is None else round(quality.rtt_ms, 1),
+        peer_loss_percent=(
+            None if quality.peer_loss_fraction is None else round(100 * quality.peer_loss_fraction, 2)
+        ),
     )
 
 

@@ -105,4 +105,6 @@ def voice_options(option: VadOption) -> VoiceOptions:
         speech_padding=option.speech_padding,
         silence_padding=option.silence_padding,
         silence_timeout=option.silence_timeout or 0,
+        interrupt=option.interrupt,
+        interrupt_after=option.interrupt_after,
     )

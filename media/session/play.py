@@ -11,10 +11,10 @@ from media.engine.segment import Segment, State
 from media.speech.tts.base import Synthesis
 from media.speech.voice import Samples
 
-SAMPLE_RATE = 8000
-"""Hz, of the audio of plays."""
 Audio = Synthesis | AsyncGenerator[Samples, None]
-"""Chunks of PCM, mono, at SAMPLE_RATE; an error while they are made is a MediaError."""
+"""Chunks of PCM, mono; an error while they are made is a MediaError."""
+Source = Callable[[int], Audio]
+"""Makes audio at a rate, 8000 or 16000 Hz."""
 
 
 class Kind(Enum):
@@ -36,7 +36,7 @@ class Play:
     """Seconds to wait for the caller after the end; None or 0: not at all."""
     texts: list[str] = field(default_factory=list)
     """What it says, in order, so far."""
-    sources: deque[Callable[[], Audio]] = field(default_factory=deque)
+    sources: deque[Source] = field(default_factory=deque)
     """Audio still to be made."""
     segments: list[Segment] = field(default_factory=list)
     streaming: bool = False
@@ -48,12 +48,12 @@ class Play:
     @property
     def played_ms(self) -> int:
         """How much has been heard."""
-        return sum(segment.played for segment in self.segments) * 1000 // SAMPLE_RATE
+        return sum(segment.played * 1000 // segment.rate for segment in self.segments)
 
     @property
     def total_ms(self) -> int:
         """How much audio there is so far."""
-        return sum(segment.total for segment in self.segments) * 1000 // SAMPLE_RATE
+        return sum(segment.total * 1000 // segment.rate for segment in self.segments)
 
     @property
     def finished(self) -> bool:

@@ -1,18 +1,18 @@
 """Commands about what the caller hears, and the keys the caller presses."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import numpy as np
 import soxr
 
-from control.errors import CommandError
+from control.errors import CommandError, MediaError
 from media import files
 from media.api import commands, events
 from media.session.clock import now_ms
-from media.session.play import SAMPLE_RATE, Audio, Play
+from media.session.play import Play, Source
 from media.session.state import State
 from media.speech.voice import Samples
 
@@ -67,6 +67,17 @@ def _require_play(session: "Session", command: str) -> None:
         raise CommandError(f'command "{command}" does not fit now: nothing is playing', 409)
 
 
+def press(session: "Session", command: commands.Dtmf) -> None:
+    """Press keys; what is playing waits meanwhile."""
+    session.require(command.command, State.TALKING)
+    if session.slot is None:
+        return
+    try:
+        session.services.engine.press(session.slot, command.digits.upper(), command.duration, command.gap)
+    except MediaError as error:
+        raise CommandError(f'command "{command.command}": {error}', 400) from error
+
+
 def history(session: "Session", command: commands.History) -> None:
     """Add to the record of the conversation."""
     session.send(
@@ -82,35 +93,35 @@ def digit(session: "Session", key: str) -> None:
     session.send(events.Dtmf(track_id=session.id, timestamp=now_ms(), digit=key))
 
 
-def _speech(session: "Session", command: commands.Tts) -> Callable[[], Audio]:
+def _speech(session: "Session", command: commands.Tts) -> Source:
     """A source that speaks the text of `command`. Raises CommandError for what the synthesiser cannot do."""
     option = commands.overlay(session.option.tts, command.option)
     if command.speaker is not None:
         option = commands.overlay(option, commands.SynthesisOption(speaker=command.speaker))
     if command.base64:
         return _samples(command.pcm(), (option.samplerate if option else None) or GIVEN_RATE)
-    return lambda: session.services.tts.synthesise(command.text, option, SAMPLE_RATE)
+    return lambda rate: session.services.tts.synthesise(command.text, option, rate)
 
 
-def _samples(data: bytes, sample_rate: int) -> Callable[[], Audio]:
+def _samples(data: bytes, sample_rate: int) -> Source:
     """A source of samples that the bot sent, s16le mono."""
 
-    async def chunks() -> AsyncGenerator[Samples, None]:
+    async def chunks(rate: int) -> AsyncGenerator[Samples, None]:
         given = np.frombuffer(data, "<i2").astype(np.int16)
-        if sample_rate != SAMPLE_RATE:
-            given = await asyncio.to_thread(soxr.resample, given, sample_rate, SAMPLE_RATE)
+        if sample_rate != rate:
+            given = await asyncio.to_thread(soxr.resample, given, sample_rate, rate)
         yield given
 
     return chunks
 
 
-def _file(services: "Services", url: str) -> Callable[[], Audio]:
-    async def chunks() -> AsyncGenerator[Samples, None]:
+def _file(services: "Services", url: str) -> Source:
+    async def chunks(rate: int) -> AsyncGenerator[Samples, None]:
         if urlsplit(url).scheme in ("http", "https"):
             data = await services.fetcher.fetch(url)
         else:
             sounds = files.LocalFiles(services.settings.media.sounds)
             data = await asyncio.to_thread(sounds.read, url)
-        yield await asyncio.to_thread(files.load, data, SAMPLE_RATE)
+        yield await asyncio.to_thread(files.load, data, rate)
 
     return chunks

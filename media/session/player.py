@@ -7,20 +7,23 @@ What is on may be paused and muted; both end with it, or when it is replaced.
 """
 
 import logging
-from collections.abc import Callable
 from contextlib import aclosing
 from typing import Protocol
 
 from control.errors import MediaError
 from control.tasks import Tasks
 from media.engine.segment import Segment, State
-from media.session.play import SAMPLE_RATE, Audio, Kind, Play
+from media.session.play import Kind, Play, Source
 
 log = logging.getLogger(__name__)
 
 
 class Output(Protocol):
     """Where segments go: one slot of the engine."""
+
+    @property
+    def rate(self) -> int:
+        """Samples per second that are best for it."""
 
     def enqueue(self, segment: Segment) -> None:
         """Play `segment` after all that was enqueued before."""
@@ -79,9 +82,7 @@ class Player:
         """Whether anything is on."""
         return self._current is not None or self._leaving is not None
 
-    def say(
-        self, text: str, source: Callable[[], Audio], play_id: str | None, *, streaming: bool = False
-    ) -> Play:
+    def say(self, text: str, source: Source, play_id: str | None, *, streaming: bool = False) -> Play:
         """Add speech to the play with this playId, replacing a play with another."""
         play = self._current
         if play is None or play.kind is not Kind.TTS or play.play_id != play_id:
@@ -90,7 +91,7 @@ class Player:
         self._add(play, source)
         return play
 
-    def play(self, source: Callable[[], Audio], play_id: str) -> Play:
+    def play(self, source: Source, play_id: str) -> Play:
         """Replace what is on by a file."""
         play = self._put(Play(Kind.FILE, play_id))
         self._add(play, source)
@@ -198,7 +199,7 @@ class Player:
         self.resume()
         self.mute(muted=False)
 
-    def _add(self, play: Play, source: Callable[[], Audio]) -> None:
+    def _add(self, play: Play, source: Source) -> None:
         play.sources.append(source)
         if play.maker is None:
             play.maker = self._tasks.spawn(self._make(play))
@@ -207,11 +208,11 @@ class Player:
         """Turn the sources of `play` into audio, one after the other, each a segment."""
         while play.sources:
             source = play.sources.popleft()
-            segment = Segment(rate=SAMPLE_RATE)
+            segment = Segment(rate=self._output.rate)
             play.segments.append(segment)
             self._output.enqueue(segment)
             try:
-                async with aclosing(source()) as chunks:
+                async with aclosing(source(segment.rate)) as chunks:
                     async for chunk in chunks:
                         segment.append(chunk)
             except MediaError as error:

@@ -22,11 +22,13 @@ from media.api import commands, events
 from media.api.server import Arrival, Outbox
 from media.engine.engine import Engine
 from media.fetch import Fetcher
+from media.recorder import Recorder
 from media.session import calling, muting, playback
 from media.session.clock import now_ms
 from media.session.hearing import Hearing
 from media.session.play import Play
 from media.session.player import Player
+from media.session.recording import CallRecording
 from media.session.state import CLOSE_CODES, STEPS, CallRecord, Parting, State
 from media.session.track import ServerSideTrack
 from media.speech.tts.base import Tts
@@ -46,6 +48,7 @@ class Services:
     legs: LegClient
     tts: Tts
     fetcher: Fetcher
+    recorder: Recorder
     tasks: Tasks
     """Owns what must outlive a session, such as the last request about its leg."""
 
@@ -75,11 +78,13 @@ class Session:
         self.track = ServerSideTrack(self, services.engine, arrival.track_id)
         self.player = Player(self.track, self.track)
         self.hearing = Hearing(self, services.engine, self.track)
+        self.recording = CallRecording(self, services.engine, services.recorder)
         self.ringtone: Play | None = None
         self.caller_muted = False
         self._outbox = outbox
         self._directory = directory
         self._connected: int | None = None
+        self._equipped: commands.CallOption | None = None
         self._queue: deque[commands.Command] = deque()
         self._queued = asyncio.Event()
         self._tasks = Tasks(f"session {self.id}")
@@ -179,6 +184,8 @@ class Session:
                     muting.mute(self, command)
                 case commands.Unmute():
                     muting.unmute(self, command)
+                case commands.Dtmf():
+                    playback.press(self, command)
                 case commands.History():
                     playback.history(self, command)
                 case _:
@@ -214,7 +221,7 @@ class Session:
         if self._connected is None:
             self._connected = now_ms()
             self.send(events.TrackStart(track_id=self.id, timestamp=self._connected))
-        self.hearing.listen(self.slot, self.option.vad)
+        self._equip(self.slot)
         return True
 
     @property
@@ -227,6 +234,15 @@ class Session:
         if self.slot is not None:
             self.caller_muted = muted
             self.services.engine.mute_in(self.slot, muted=muted)
+
+    def _equip(self, slot: int) -> None:
+        """Give the slot what the bot asked for, once."""
+        option, engine = self.option, self.services.engine
+        self.hearing.listen(slot, option.vad)
+        if option is not self._equipped:
+            self._equipped = option
+            engine.denoise(slot, on=option.denoise)
+            engine.detect_tones(slot, on=option.dtmf is not None and option.dtmf.inband)
 
     def begin_playing(self) -> None:
         """The far end can hear: what was said before is played now."""
@@ -258,7 +274,10 @@ class Session:
         self.player.interrupt()
         self.track.close()
         ended = now_ms()
+        self.recording.stop()
         if self.slot is not None:
+            if self._connected is not None:
+                self.call.quality = self.services.engine.quality(self.slot)
             ssrc = self.services.engine.ssrc(self.slot)
             self.services.engine.release(self.slot)
             if self._connected is not None:

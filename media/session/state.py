@@ -6,6 +6,7 @@ from typing import Any
 
 from aiohttp import WSCloseCode
 
+from media.engine.quality import Quality
 from media.session.clock import now_ms
 
 
@@ -67,3 +68,4 @@ class CallRecord:
     callee: str = ""
     extra: dict[str, Any] | None = None
     bye_headers: dict[str, str] = field(default_factory=dict)
+    quality: Quality | None = None

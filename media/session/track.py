@@ -6,6 +6,7 @@ from typing import Protocol
 
 from control.errors import MediaError
 from media.api import events
+from media.engine.arrays import RATE
 from media.engine.engine import Engine
 from media.engine.segment import Segment
 from media.session.clock import now_ms
@@ -48,6 +49,11 @@ class ServerSideTrack:
             self._engine.pause(slot)
         if self._muted:
             self._engine.mute_out(slot, muted=True)
+
+    @property
+    def rate(self) -> int:
+        """Samples per second of the slot; 8000 before there is one."""
+        return RATE if self._slot is None else self._engine.rate(self._slot)
 
     def close(self) -> None:
         """Forget the slot and stop waiting for input."""

@@ -23,6 +23,7 @@ from media.api.server import Arrival, Outbox
 from media.engine import reports
 from media.engine.engine import Engine
 from media.fetch import Fetcher
+from media.recorder import Recorder
 from media.session import calling, playback
 from media.session.session import Services, Session
 from media.session.state import State
@@ -220,6 +221,8 @@ class House:
                 match event:
                     case reports.DigitPressed(digit=digit) if session is not None:
                         playback.digit(session, digit)
+                    case reports.Interrupting() if session is not None:
+                        session.player.interrupt()
                     case reports.SegmentStarted(segment=segment) if session is not None:
                         session.player.segment_started(segment)
                     case reports.SegmentEnded(segment=segment) if session is not None:
@@ -362,7 +365,8 @@ async def house(sounds: Path, slots: int = 4) -> AsyncIterator[House]:
         tasks = Tasks("test")
         async with Fetcher() as fetcher:
             settings = Settings(media=Media(sounds=sounds))
-            services = Services(settings, engine, control, tts, fetcher, tasks)
+            recorder = Recorder(sounds / "recordings", lambda callback: callback())
+            services = Services(settings, engine, control, tts, fetcher, recorder, tasks)
             place = House(services, control, tts, far, Clock(asyncio.get_running_loop()))
             try:
                 yield place
@@ -373,4 +377,5 @@ async def house(sounds: Path, slots: int = 4) -> AsyncIterator[House]:
                 assert not place.slots
             finally:
                 await tasks.settle()
+                recorder.close()
                 engine.close()

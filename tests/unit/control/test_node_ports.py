@@ -34,7 +34,9 @@ def test_a_whole_node() -> None:
     assert {(point.key, point.transport, point.address, point.port) for point in found} == {
         ("api.port", "tcp", HOST, 8080),
         ("media.rtp_port", "udp", HOST, 19000),
+        ("media.rtp_port", "udp", HOST, 19001),
         ("media.rtp_port", "udp", HOST, 19002),
+        ("media.rtp_port", "udp", HOST, 19003),
         ("control.port", "tcp", HOST, 8090),
         ("sip.port", "udp", HOST, 5060),
         ("sip.port", "tcp", HOST, 5060),

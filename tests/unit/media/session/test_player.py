@@ -30,6 +30,7 @@ class Stage:
         self.fades: list[int] = []
         """Of all stops, in order."""
         self.orders: list[str] = []
+        self.rate = 8000
         self.player = Player(self, self)
         self._playout = Playout(1)
         self._slots = np.zeros(1, np.int64)
@@ -87,7 +88,7 @@ class Stage:
                         self.player.segment_ended(segment)
 
     async def say(self, source: Callable[[], Audio], play_id: str | None = None, text: str = "x") -> Play:
-        play = self.player.say(text, source, play_id)
+        play = self.player.say(text, lambda _rate: source(), play_id)
         await idle()
         return play
 
@@ -186,8 +187,8 @@ async def test_another_id_cuts_first(stage: Stage, before: str | None, after: st
 async def test_speech_and_files_replace_each_other_even_under_one_id(stage: Stage) -> None:
     await stage.say(audio(10 * FRAME), "a")
     stage.tick()
-    file = stage.player.play(audio(10 * FRAME), "a")
-    again = stage.player.play(audio(10 * FRAME), "a")
+    file = stage.player.play(lambda _rate: audio(10 * FRAME)(), "a")
+    again = stage.player.play(lambda _rate: audio(10 * FRAME)(), "a")
     assert file.kind is again.kind is Kind.FILE
     await idle()
     stage.tick()
