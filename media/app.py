@@ -26,7 +26,8 @@ from media.fetch import Fetcher
 from media.metrics import Metrics
 from media.realtime import SafePoint, prioritise
 from media.recorder import Recorder
-from media.session import calling, playback
+from media.session import calling
+from media.session.heard import heard
 from media.session.session import Services, Session
 from media.session.state import Parting, State
 from media.speech.client import SpeechClient
@@ -164,24 +165,11 @@ class Worker:
             if session is None:
                 continue
             try:
-                self._heard(session, event)
+                heard(session, event)
             except Exception:
                 # A fault in one call must not cost another the events of this tick.
                 log.exception("session %s: %s", session.id, type(event).__name__)
                 session.finish("system", "failed", Parting.FAULT)
-
-    def _heard(self, session: Session, event: reports.Event) -> None:
-        match event:
-            case reports.DigitPressed(digit=digit):
-                playback.digit(session, digit)
-            case reports.SegmentStarted(segment=segment):
-                session.player.segment_started(segment)
-            case reports.SegmentEnded(segment=segment):
-                session.player.segment_ended(segment)
-            case reports.Interrupting():
-                session.player.interrupt()
-            case reports.SpeechStarted() | reports.SpeechStopped() | reports.SilencePassed():
-                session.hearing.report(event)
 
     def _rest(self, busy: int, left: int) -> None:
         """The work of a tick is done: `left` ns are there for what must not hold up one."""

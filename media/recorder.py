@@ -201,7 +201,8 @@ class Recorder:
     """All recordings of a worker, in files of `mode` below `folder`."""
 
     def __init__(self, folder: Path, post: Post, *, mode: int = MODE) -> None:
-        self._folder, self._post, self._mode = folder, post, mode
+        self.folder = folder
+        self._post, self._mode = post, mode
         self._arrivals: deque[Recording] = deque()
         self._slices: list[list[Recording]] = [[] for _ in range(SLICES)]
         self._arrived = self._turn = 0
@@ -213,8 +214,8 @@ class Recorder:
 
         The file is made later. Raises RecordingError for a name that cannot be.
         """
-        parts = file_parts(name, session, self._folder)
-        recording = Recording(self._folder, parts, rate, self._mode, fault, self._post)
+        parts = file_parts(name, session, self.folder)
+        recording = Recording(self.folder, parts, rate, self._mode, fault, self._post)
         self._arrivals.append(recording)
         return recording
 
@@ -231,7 +232,7 @@ class Recorder:
             return
         self._thread.join(STOP_SECONDS)
         if self._thread.is_alive():
-            log.error("recordings in %s are not finished: the disk does not answer", self._folder)
+            log.error("recordings in %s are not finished: the disk does not answer", self.folder)
 
     def _run(self) -> None:
         # A thread inherits the scheduling of its maker; the media clock's would put this one before all else.

@@ -24,7 +24,8 @@ from media.engine import reports
 from media.engine.engine import Engine
 from media.fetch import Fetcher
 from media.recorder import Recorder
-from media.session import calling, playback
+from media.session import calling
+from media.session.heard import heard
 from media.session.session import Services, Session
 from media.session.state import State
 from media.speech.voice import Samples
@@ -217,20 +218,13 @@ class House:
         """Let 20 ms pass on the wire, `count` times; time stands still for everything else."""
         for _ in range(count):
             for event in self.services.engine.tick():
-                session = self.slots.get(event.slot)
-                match event:
-                    case reports.DigitPressed(digit=digit) if session is not None:
-                        playback.digit(session, digit)
-                    case reports.Interrupting() if session is not None:
-                        session.player.interrupt()
-                    case reports.SegmentStarted(segment=segment) if session is not None:
-                        session.player.segment_started(segment)
-                    case reports.SegmentEnded(segment=segment) if session is not None:
-                        session.player.segment_ended(segment)
-                    case reports.SpeechStarted() | reports.SpeechStopped() | reports.SilencePassed() if (
-                        session is not None
-                    ):
-                        session.hearing.report(event)
+                self.happen(event)
+
+    def happen(self, event: reports.Event) -> None:
+        """The engine reports `event`."""
+        session = self.slots.get(event.slot)
+        if session is not None:
+            heard(session, event)
 
 
 class Guest:

@@ -1,11 +1,10 @@
 """What the bot asks of the engine for a call: keys, noise, tones, recording, interruption by voice, quality."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import soundfile
 
+from control.api import models
 from media.engine import tones
 from media.engine.g711 import ULAW_ENCODE
 from media.engine.reports import Interrupting
@@ -26,8 +25,6 @@ async def talking(house: House, **option: object) -> Guest:
     guest = house.guest()
     await guest.be_offered()
     await guest.do("accept", option=option)
-    from control.api import models
-
     guest.tell(models.Answered, stream=house.stream(), sdp="v=0")
     return guest
 
@@ -80,7 +77,7 @@ async def test_a_recording_has_both_sides(house: House) -> None:
     await guest.do("hangup")
     recorder = guest.session.services.recorder
     recorder.close()
-    (file,) = Path(recorder.folder).rglob("*.wav")
+    (file,) = recorder.folder.rglob("*.wav")
     pcm, rate = soundfile.read(file, dtype="int16")
     assert (rate, pcm.shape[1], len(pcm)) == (8000, 2, 40 * FRAME)
     assert np.abs(pcm[:, 0]).max() > 3000

@@ -1,0 +1,26 @@
+"""What the engine reports of a session's slot, and who takes care of it."""
+
+from typing import TYPE_CHECKING
+
+from media.engine import reports
+from media.session import playback
+
+if TYPE_CHECKING:
+    from media.session.session import Session
+
+
+def heard(session: "Session", event: reports.Event) -> None:
+    """Pass on `event`; what nobody waits for is dropped."""
+    match event:
+        case reports.DigitPressed(digit=digit):
+            playback.digit(session, digit)
+        case reports.SegmentStarted(segment=segment):
+            session.player.segment_started(segment)
+        case reports.SegmentEnded(segment=segment):
+            session.player.segment_ended(segment)
+        case reports.Interrupting():
+            session.player.interrupt()
+        case reports.SpeechStarted() | reports.SpeechStopped() | reports.SilencePassed():
+            session.hearing.report(event)
+        case reports.MediaStarted() | reports.DigitSent():
+            pass
