@@ -192,7 +192,7 @@ class Calls(Section):
     """Seconds that an outgoing call rings before it is cancelled (reported as 408)."""
     allow: tuple[Pattern, ...] = ()
     """Patterns of SIP URIs that bots may dial directly, without a trunk; none by default."""
-    codecs: Codecs = ("pcmu", "pcma")
+    codecs: Codecs = ("opus", "g722", "pcmu", "pcma")
     """Codecs that calls may have, in the order of our offers; in an incoming call the caller's order decides."""
 
 

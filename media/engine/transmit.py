@@ -99,6 +99,8 @@ class Transmitter:
         if each.any():
             self._encode_each(slots[each], pcm[each])
             slots, pcm = slots[~each], pcm[~each]
+            if not len(slots):
+                return
         code = g711.encode(pcm, self._alaw[slots], self._code[: len(slots)])
         self._batch.data[slots, rtp.HEADER : rtp.HEADER + FRAME] = code
 

@@ -8,12 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import pytest_asyncio
+import soundfile
+import soxr
 
 from examples import greeter
 from tests.support import speech, wav
 from tests.support.baresip import Baresip, Codec, baresip
 from tests.support.bot import Bot
 from tests.support.netns import Namespace, namespace
+from tests.support.poll import until
 from tests.support.system import System, running_system
 
 pytestmark = [pytest.mark.daemons, pytest.mark.root]
@@ -43,7 +46,7 @@ async def shared_house(tmp_path_factory: pytest.TempPathFactory, space: Namespac
     inside = re.escape(space.inside)
     async with running_system(
         folder,
-        media={"sounds": str(folder)},
+        media={"sounds": str(folder), "recordings": str(folder / "recordings")},
         sip={"address": space.outside},
         calls={"allow": [rf"sip:[^@]*@{inside}(:\d+)?"]},
         routes=[{"callee": "^test$", "pool": "test"}],
@@ -93,6 +96,39 @@ async def test_sound_passes_unharmed(house: House, tmp_path: Path) -> None:
         await phone.event("CALL_CLOSED")
         await bot.ended()
     assert wav.correlation(phone.heard(), sound) > 0.99
+
+
+@pytest.mark.parametrize("codec", ["g722", "opus"])
+async def test_wide_band_codecs_from_end_to_end(house: House, tmp_path: Path, codec: Codec) -> None:
+    sound = wav.babble(seed=8, seconds=3)
+    wav.write(house.sounds / "wide.wav", np.concatenate((sound, np.zeros(wav.RATE // 2))))
+    async with (
+        house.system.waiting_bot("test") as bot,
+        baresip(house.space, tmp_path, codecs=(codec, "pcmu")) as phone,
+    ):
+        await phone.dial(house.system.uri("test"))
+        await bot.event("incoming")
+        await bot.send("accept", option={"recorder": {"recorderFile": f"wide/{codec}"}})
+        await bot.event("answer")
+        await phone.event("CALL_ESTABLISHED")
+        await phone.press("5")
+        assert (await bot.event("dtmf"))["digit"] == "5"
+        await bot.send("play", url="wide.wav", autoHangup=True)
+        await phone.event("CALL_CLOSED")
+        quality = (await bot.ended())["quality"]
+    assert quality["lossPercent"] < 5
+    assert quality["mos"] > 3.5
+    assert wav.likeness(phone.heard(), sound) > 0.9
+    file = (house.sounds / "recordings") / "wide" / f"{codec}.wav"
+    await until(lambda: finished(file), within=5)
+    pcm, rate = soundfile.read(file)
+    assert (rate, pcm.shape[1]) == (16_000, 2)
+    assert wav.likeness(soxr.resample(pcm[:, 1], rate, wav.RATE), sound) > 0.9
+
+
+async def finished(file: Path) -> bool:
+    """Whether `file` is there and nobody writes it any more."""
+    return file.exists() and soundfile.info(file).duration > 3  # noqa: ASYNC240
 
 
 async def greet(bot: Bot, phone: Baresip) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import struct
 from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import soxr
 
 from tests.support import process, wav
 from tests.support.bot import PATIENCE
@@ -156,8 +158,8 @@ class Baresip:
 
         baresip writes the lengths into the WAV header when it frees the call, so they are not looked at.
         """
-        parts = [np.fromfile(path, "<i2", offset=WAV_HEADER) for path in self.recordings.glob("*-dec.wav")]
-        return np.concatenate([np.zeros(0), *parts]) / 32768
+        parts = [_decoded(path) for path in self.recordings.glob("*-dec.wav")]
+        return np.concatenate([np.zeros(0), *parts])
 
     async def read(self, reader: StreamReader) -> None:
         """Take events and responses (netstrings of JSON) until the connection ends."""
@@ -219,6 +221,17 @@ async def baresip(
             phone.writer.close()
             attached.cancel()
             await asyncio.wait([attached])
+
+
+def _decoded(path: Path) -> wav.Sound:
+    """What one call sounded like, at 8 kHz."""
+    header = path.read_bytes()[:WAV_HEADER]
+    if len(header) < WAV_HEADER:
+        return np.zeros(0)
+    channels, rate = struct.unpack_from("<HI", header, 22)
+    samples = np.fromfile(path, "<i2", offset=WAV_HEADER) / 32768
+    mono = samples[: len(samples) // channels * channels].reshape(-1, channels).mean(axis=1)
+    return mono if rate == wav.RATE else np.asarray(soxr.resample(mono, rate, wav.RATE))
 
 
 async def _control(address: str, log: Path) -> tuple[StreamReader, StreamWriter]:
