@@ -1,8 +1,9 @@
 """What the tick engine costs: calls with audio both ways over loopback, stage by stage.
 
 The measured process runs the engine under its clock, as a media worker does: it receives, reorders, decodes, plays a
-segment on every call, encodes and sends; with --vad it also listens for voice on every call. A child process is the
-far end (bench/load.py). Processor time is that of the whole measured process; the stages are timed by thread.
+segment on every call, encodes and sends. With --vad it also listens for voice on every call, with --asr hands the
+caller's audio to a subscriber (16 kHz, every 100 ms), with --record writes both sides to a stereo file. A child process
+is the far end (bench/load.py). Processor time is that of the whole measured process; the stages are timed by thread.
 
     .venv/bin/python -m bench.engine --calls 1000 --seconds 20 --vad --fifo --json
 
@@ -12,14 +13,13 @@ real-time priority, as a worker takes it where it may.
 """
 
 import argparse
-import gc
 import json
 import os
 import resource
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,15 +32,22 @@ import numpy as np
 import uvloop
 
 from bench import load
-from media.engine.arrays import RATE
+from media.engine.arrays import TICKS
 from media.engine.clock import LATENESS, TickClock
+from media.engine.codecs.registry import make_coder
 from media.engine.engine import Engine
 from media.engine.reports import Event
 from media.engine.segment import Segment
+from media.engine.stream import FORMATS, Codec
+from media.engine.taps import STEREO, Side
 from media.engine.voice import Detector, VoiceOptions
+from media.realtime import SafePoint, prioritise
+from media.recorder import Recorder
+from media.session.recording import TURN
 
-STAGES = ("_receive", "_decode", "_play", "_send", "_listen")
-PRIORITY = 10
+STAGES = ("_receive", "_decode", "_play", "_send", "_listen", "_tap", "_report")
+ASR_RATE, ASR_TURN = 16_000, 5
+"""Hz, and ticks between two deliveries."""
 ENGINE_CPU, FAR_CPU = 0, 1
 
 
@@ -93,21 +100,62 @@ for _name in STAGES:
     setattr(TimedEngine, _name, _timed(_name))
 
 
-def fill(engine: TimedEngine, ports: list[int], seconds: float, vad: Detector | None) -> None:
-    """Connect a call to each port, let it play noise to the end, and listen to it; probes play back."""
-    pcm = np.random.default_rng(2).normal(0, 3000, round((seconds + 5) * RATE)).astype(np.int16)
+@dataclass(frozen=True)
+class Job:
+    """What is to be done on every call."""
+
+    calls: int
+    seconds: float
+    codec: Codec = Codec.PCMU
+    vad: Detector | None = None
+    asr: bool = False
+    record: Path | None = None
+    """Folder of the files."""
+    fifo: bool = False
+
+    @property
+    def payload_type(self) -> int:
+        return {Codec.PCMU: 0, Codec.PCMA: 8, Codec.G722: 9}.get(self.codec, 111)
+
+
+def said(job: Job) -> load.Talk:
+    """What the far end says: noise, coded as the job wants it."""
+    form = FORMATS[job.codec]
+    coder = make_coder(job.codec, form.rate)
+    if coder is None:
+        return load.noise()
+    pcm = np.random.default_rng(1).normal(0, 3000, (50, form.rate // TICKS)).astype(np.int16)
+    packets = [coder.encode(frame) for frame in pcm]
+    lengths = np.array([len(packet) for packet in packets])
+    table = np.zeros((len(packets), lengths.max()), np.uint8)
+    for row, packet in zip(table, packets, strict=True):
+        row[: len(packet)] = np.frombuffer(packet, np.uint8)
+    return load.Talk(table, lengths, job.payload_type, form.clock // TICKS)
+
+
+def fill(engine: TimedEngine, ports: list[int], job: Job, recorder: Recorder | None) -> None:
+    """Connect a call to each port, let it play noise to the end, and do the job on it; probes play back."""
+    rate = FORMATS[job.codec].rate
+    pcm = np.random.default_rng(2).normal(0, 3000, round((job.seconds + 5) * rate)).astype(np.int16)
+    heard: deque[object] = deque(maxlen=job.calls)
     for number, port in enumerate(ports):
         slot = engine.allocate()
-        engine.connect(slot, FarStream(port))
-        segment = Segment()
+        engine.connect(slot, FarStream(port, codec=job.codec, payload_type=job.payload_type))
+        segment = Segment(rate=rate)
         if number < load.PROBES:
             engine.echoes.append((slot, segment))
         else:
             segment.append(pcm)
             segment.close()
         engine.enqueue(slot, segment)
-        if vad is not None:
-            engine.enable_voice(slot, VoiceOptions(detector=vad))
+        if job.vad is not None:
+            engine.enable_voice(slot, VoiceOptions(detector=job.vad))
+        if job.asr:
+            sink = lambda pcm, _lost: heard.append(pcm.tobytes())  # noqa: E731
+            engine.subscribe(slot, (Side.HEARD,), every=ASR_TURN, rate=ASR_RATE, sink=sink)
+        if recorder is not None:
+            file = recorder.record(None, f"call{number}", rate, print)
+            engine.subscribe(slot, STEREO, every=TURN, rate=rate, sink=file.write)
 
 
 def resident() -> int:
@@ -121,20 +169,40 @@ def cpu_seconds() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-async def measure(calls: int, seconds: float, vad: Detector | None, *, fifo: bool) -> dict[str, float]:
+class Watch:
+    """Looks at the memory a fifth into the run, so that growth afterwards shows."""
+
+    def __init__(self, ticks: int) -> None:
+        self._ticks, self._count = ticks // 5, 0
+        self.settled = 0
+        self.safe = SafePoint()
+
+    def rest(self, _busy: int, left: int) -> None:
+        self._count += 1
+        if self._count == self._ticks:
+            self.settled = resident()
+        self.safe.rest(left)
+
+
+async def measure(job: Job) -> dict[str, float]:
     """Run the engine under load; the figures of the report."""
+    calls, seconds = job.calls, job.seconds
     before = resident()
     engine = TimedEngine(calls)
-    clock = TickClock(engine, lambda _: None)
-    with tempfile.TemporaryDirectory():
+    watch = Watch(round(seconds * TICKS))
+    clock = TickClock(engine, lambda _: None, watch.rest)
+    recorder = None if job.record is None else Recorder(job.record, lambda call: call())
+    with tempfile.TemporaryDirectory() as folder:
+        talk = Path(folder, "talk.npz")
+        said(job).save(talk)
         try:
-            async with load.far_end(calls, seconds, engine.port, cpu=FAR_CPU) as far:
-                fill(engine, json.loads(await load.line(far)), seconds, vad)
-                gc.collect()
-                gc.freeze()
-                gc.disable()
-                if fifo:
-                    os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(PRIORITY))
+            async with load.far_end(calls, seconds, engine.port, talk, cpu=FAR_CPU) as far:
+                fill(engine, json.loads(await load.line(far)), job, recorder)
+                if recorder is not None:
+                    recorder.start()
+                if job.fifo:
+                    prioritise("on")
+                watch.safe.start()
                 clock.start()
                 cpu, wall = cpu_seconds(), time.monotonic()
                 started = clock.schedule.ticks
@@ -142,17 +210,16 @@ async def measure(calls: int, seconds: float, vad: Detector | None, *, fifo: boo
                 await load.line(far)
                 cpu, wall = cpu_seconds() - cpu, time.monotonic() - wall
                 await asyncio.sleep(0.2)
-                memory = resident() - before
+                after = resident()
                 clock.stop()
                 await load.tell(far)
                 counted = json.loads(await load.line(far))
         finally:
             clock.stop()
+            if recorder is not None:
+                recorder.close()
             engine.close()
-            gc.enable()
-            gc.unfreeze()
-            if fifo:
-                os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+            watch.safe.stop()
     totals, schedule = engine.totals(), clock.schedule
     durations = np.array(engine.durations) * 1e3
     ticks = schedule.ticks - started
@@ -168,7 +235,8 @@ async def measure(calls: int, seconds: float, vad: Detector | None, *, fifo: boo
         "tick_p99_ms": round(float(np.percentile(durations, 99)), 2),
         "tick_max_ms": round(float(durations.max()), 2),
         "wakes_over_1_ms": int(schedule.histogram[LATENESS.index(1_000_000) + 1 :].sum()),
-        "kb_per_call": round(memory / calls / 1000, 1),
+        "kb_per_call": round((after - before) / calls / 1000, 1),
+        "kb_per_call_grown": round((after - watch.settled) / calls / 1000, 2),
     }
     figures |= {f"us_{name}": round(spent / ticks / calls / 1e3, 2) for name, spent in engine.spent.items()}
     return figures | {f"far_{name}": value for name, value in counted.items()}
@@ -187,6 +255,13 @@ def main() -> None:
         choices=list(Detector),
         help="listen for voice on every call (default silero)",
     )
+    parser.add_argument(
+        "--codec", type=Codec, default=Codec.PCMU, choices=list(Codec), help="of every call (default pcmu)"
+    )
+    parser.add_argument("--asr", action="store_true", help="hand every caller's audio to a subscriber")
+    parser.add_argument(
+        "--record", type=Path, metavar="FOLDER", help="record every call; the files are left there"
+    )
     parser.add_argument("--fifo", action="store_true", help="give the engine real-time priority")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args()
@@ -195,7 +270,16 @@ def main() -> None:
     if (os.cpu_count() or 1) <= FAR_CPU:
         sys.exit("this needs two processors: one for the engine, one for the far end")
     os.sched_setaffinity(0, {ENGINE_CPU})
-    figures = uvloop.run(measure(arguments.calls, arguments.seconds, arguments.vad, fifo=arguments.fifo))
+    job = Job(
+        arguments.calls,
+        arguments.seconds,
+        arguments.codec,
+        arguments.vad,
+        arguments.asr,
+        arguments.record,
+        arguments.fifo,
+    )
+    figures = uvloop.run(measure(job))
     if arguments.json:
         print(json.dumps(figures))
     else:

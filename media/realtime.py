@@ -3,6 +3,7 @@
 import gc
 import logging
 import os
+import sys
 import time
 from typing import Literal
 
@@ -12,6 +13,8 @@ log = logging.getLogger(__name__)
 
 PRIORITY = 10
 """Of SCHED_FIFO: above everything ordinary, below the kernel's own threads (50)."""
+SWITCH = 0.0005
+"""Seconds that a thread may keep the interpreter when the media clock's waits for it (5 ms by default)."""
 YOUNG = 700
 """New objects after which the youngest generation is looked at: the interpreter's own threshold."""
 MIDDLE_EVERY, OLD_EVERY = 10, 20
@@ -23,8 +26,10 @@ SPARE = 2_000_000
 def prioritise(wish: Literal["auto", "on", "off"]) -> bool:
     """Give this process real-time priority (SCHED_FIFO) if it is wished and permitted; whether it has it.
 
-    Children and threads started later do not inherit it. Raises SetupError when it must be and is not permitted.
+    Children and threads started later do not inherit it, see `assist`. Raises SetupError when it must be and is not
+    permitted.
     """
+    sys.setswitchinterval(SWITCH)
     if wish == "off":
         return False
     try:
@@ -38,6 +43,15 @@ def prioritise(wish: Literal["auto", "on", "off"]) -> bool:
         log.info("no real-time priority (%s): on a busy machine ticks may be late", error.strerror)
         return False
     return True
+
+
+def assist() -> None:
+    """Give this thread a priority right below that of the media clock, if that has one.
+
+    A thread that keeps the interpreter while other processes have the processor would make the clock wait for them.
+    """
+    if os.sched_getscheduler(os.getpid()) & ~os.SCHED_RESET_ON_FORK == os.SCHED_FIFO:
+        os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(PRIORITY - 1))
 
 
 class SafePoint:

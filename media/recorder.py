@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 
 from control.errors import RecordingError
 from media.engine.arrays import Pcm
+from media.realtime import assist
 from media.wav import MAX_BYTES, WavFile
 
 log = logging.getLogger(__name__)
@@ -235,8 +236,7 @@ class Recorder:
             log.error("recordings in %s are not finished: the disk does not answer", self.folder)
 
     def _run(self) -> None:
-        # A thread inherits the scheduling of its maker; the media clock's would put this one before all else.
-        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+        assist()
         while not self._stop.wait(PASS / SLICES):
             self.visit()
         self.finish()

@@ -34,6 +34,18 @@ def test_without_permission_it_goes_on_or_says_what_to_grant(monkeypatch: pytest
         prioritise("on")
 
 
+def test_assistants_come_right_behind_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[object, ...]] = []
+    policy = os.SCHED_FIFO | os.SCHED_RESET_ON_FORK
+    monkeypatch.setattr(os, "sched_setscheduler", lambda *wish: asked.append(wish))
+    monkeypatch.setattr(os, "sched_getscheduler", lambda _: policy)
+    realtime.assist()
+    assert asked == [(0, policy, os.sched_param(realtime.PRIORITY - 1))]
+    monkeypatch.setattr(os, "sched_getscheduler", lambda _: os.SCHED_OTHER)
+    realtime.assist()
+    assert len(asked) == 1
+
+
 class Collector:
     """The functions of gc that are used, noted down."""
 
