@@ -33,9 +33,10 @@ import uvloop
 
 from bench import load
 from media.engine.arrays import TICKS
-from media.engine.clock import LATENESS, TickClock
+from media.engine.clock import LATENESS, PERIOD, TickClock
 from media.engine.codecs.registry import make_coder
 from media.engine.engine import Engine
+from media.engine.overload import Level, Overload
 from media.engine.reports import Event
 from media.engine.segment import Segment
 from media.engine.stream import FORMATS, Codec
@@ -109,6 +110,7 @@ class Job:
     codec: Codec = Codec.PCMU
     vad: Detector | None = None
     asr: bool = False
+    pauses: bool = False
     record: Path | None = None
     """Folder of the files."""
     fifo: bool = False
@@ -123,7 +125,7 @@ def said(job: Job) -> load.Talk:
     form = FORMATS[job.codec]
     coder = make_coder(job.codec, form.rate)
     if coder is None:
-        return load.noise()
+        return load.conversation() if job.pauses else load.noise()
     pcm = np.random.default_rng(1).normal(0, 3000, (50, form.rate // TICKS)).astype(np.int16)
     packets = [coder.encode(frame) for frame in pcm]
     lengths = np.array([len(packet) for packet in packets])
@@ -170,17 +172,24 @@ def cpu_seconds() -> float:
 
 
 class Watch:
-    """Looks at the memory a fifth into the run, so that growth afterwards shows."""
+    """What a worker does between ticks; a fifth into the run it looks at the memory, so that growth shows."""
 
-    def __init__(self, ticks: int) -> None:
+    def __init__(self, ticks: int, engine: Engine) -> None:
         self._ticks, self._count = ticks // 5, 0
-        self.settled = 0
-        self.safe = SafePoint()
+        self._engine = engine
+        self.settled = self.saving = 0
+        self.safe, self.overload = SafePoint(), Overload()
 
-    def rest(self, _busy: int, left: int) -> None:
+    def rest(self, busy: int, left: int) -> None:
+        """As the worker."""
         self._count += 1
         if self._count == self._ticks:
             self.settled = resident()
+        before = self.overload.level
+        level = self.overload.observe(busy, int(left < -PERIOD))
+        if level is not before:
+            self._engine.economise(on=level >= Level.SAVING)
+        self.saving += level >= Level.SAVING
         self.safe.rest(left)
 
 
@@ -189,7 +198,7 @@ async def measure(job: Job) -> dict[str, float]:
     calls, seconds = job.calls, job.seconds
     before = resident()
     engine = TimedEngine(calls)
-    watch = Watch(round(seconds * TICKS))
+    watch = Watch(round(seconds * TICKS), engine)
     clock = TickClock(engine, lambda _: None, watch.rest)
     recorder = None if job.record is None else Recorder(job.record, lambda call: call())
     with tempfile.TemporaryDirectory() as folder:
@@ -229,6 +238,7 @@ async def measure(job: Job) -> dict[str, float]:
         "core_percent": round(cpu / wall * 100, 1),
         "ticks": schedule.ticks,
         "late_ticks": schedule.late,
+        "saving_ticks": watch.saving,
         "lost_packets": counted["sent"] - totals.received - totals.late + counted["missing"] + totals.unsent,
         "strangers": engine.strangers,
         "tick_p50_ms": round(float(np.percentile(durations, 50)), 2),
@@ -258,6 +268,11 @@ def main() -> None:
     parser.add_argument(
         "--codec", type=Codec, default=Codec.PCMU, choices=list(Codec), help="of every call (default pcmu)"
     )
+    parser.add_argument(
+        "--pauses",
+        action="store_true",
+        help="callers of PCMU speak two fifths of the time, instead of noise always",
+    )
     parser.add_argument("--asr", action="store_true", help="hand every caller's audio to a subscriber")
     parser.add_argument(
         "--record", type=Path, metavar="FOLDER", help="record every call; the files are left there"
@@ -276,6 +291,7 @@ def main() -> None:
         arguments.codec,
         arguments.vad,
         arguments.asr,
+        arguments.pauses,
         arguments.record,
         arguments.fifo,
     )

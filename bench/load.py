@@ -26,13 +26,27 @@ from typing import Any
 
 import numpy as np
 
+from control.config import Speech
+from media.engine.g711 import ULAW_ENCODE
 from media.engine.sockets import Batch, packed
+from media.speech import say
+from media.speech.voice import Voice
 
 ADDRESS = "127.0.0.1"
 FIRST_PORT, LAST_PORT = 10001, 32767
 """Ports of the far end: below the ephemeral range."""
 SLICES = 10
 """Parts of a tick that sends are spread over."""
+STAGGER = 37
+"""Packets by which calls are apart in what they say."""
+SENTENCES = (
+    "Hello, I would like to ask about my last bill.",
+    "It says that I called abroad in March, but I was at home.",
+    "Yes.",
+    "My customer number is four, seven, one, one, zero, eight.",
+    "No, that is not what I meant. Could you look at it again, please?",
+    "Thank you, goodbye.",
+)
 DRAIN = 10
 """Ticks between two looks into the sockets."""
 PROBES = 10
@@ -62,6 +76,20 @@ class Talk:
     def load(cls, path: Path) -> "Talk":
         stored = np.load(path)
         return cls(stored["packets"], stored["lengths"], *map(int, stored["head"]))
+
+
+def conversation() -> Talk:
+    """PCMU of somebody who speaks two fifths of the time, in sentences, over soft line noise."""
+    voice = Voice(Speech().speaker)
+    rng = np.random.default_rng(3)
+    parts = []
+    for sentence in SENTENCES:
+        speech = say.render(sentence, voice, 8000)
+        parts += [speech, np.zeros(round(1.5 * len(speech)), np.int16)]
+    pcm = np.concatenate(parts)
+    pcm = pcm[: len(pcm) // 160 * 160] + rng.normal(0, 12, len(pcm) // 160 * 160)
+    frames = np.clip(pcm, -32768, 32767).astype(np.int16).reshape(-1, 160)
+    return Talk(ULAW_ENCODE[frames.view(np.uint16)], np.full(len(frames), 160, np.int64))
 
 
 def noise() -> Talk:
@@ -145,21 +173,22 @@ class Load:
         self.last = np.full(calls, 0, np.int64)
 
     def send(self, number: int, part: int) -> None:
-        """Packet `number` of every SLICES-th call."""
+        """Packet `number` of every SLICES-th call; each call is at another point of the talk."""
         rows = np.arange(part, len(self.sockets), SLICES)
         batch, talk = self.batch, self.talk
-        said = number % len(talk.packets)
-        length = int(talk.lengths[said])
+        said = (number + rows * STAGGER) % len(talk.packets)
+        length = talk.lengths[said]
         begin = IP + UDP + RTP
         batch.length[rows] = begin + length
         batch.words[rows, 6] = UDP + RTP + length << 16
         batch.words[rows, 7] = 0x80 << 24 | talk.payload_type << 16 | number & 0xFFFF
         batch.words[rows, 8] = number * talk.step & 0xFFFFFFFF
-        batch.data[rows, begin : begin + length] = talk.packets[said, :length]
+        batch.data[rows, begin : begin + talk.packets.shape[1]] = talk.packets[said]
         for call in rows[rows < len(self.probes)].tolist():
-            payload = os.urandom(length) if talk.payload_type == 0 else talk.packets[said, :length].tobytes()
-            payload = payload.replace(b"\x7f", b"\xff")  # two codes of PCMU for one sample
-            batch.data[call, begin : begin + length] = np.frombuffer(payload, np.uint8)
+            if talk.payload_type:
+                continue
+            payload = os.urandom(160).replace(b"\x7f", b"\xff")  # two codes of PCMU for one sample
+            batch.data[call, begin : begin + 160] = np.frombuffer(payload, np.uint8)
             self.probes[call].asked[payload] = time.time_ns()
         batch.select(rows)
         unsent = len(batch.send(self.raw.fileno()))
@@ -201,7 +230,7 @@ class Load:
         heard = self.first >= 0
         span = int((self.last - self.first + 1)[heard].sum())
         steps = np.concatenate([np.diff(probe.arrivals) for probe in self.probes]) / 1e6 - 20
-        delays = np.concatenate([probe.answered for probe in self.probes]) / 1e6
+        delays = np.concatenate([np.zeros(0), *(probe.answered for probe in self.probes)]) / 1e6
         figures: dict[str, float] = {
             "sent": self.sent,
             "unsent": self.refused,

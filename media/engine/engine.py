@@ -77,6 +77,7 @@ class Engine(Controls):
     def __init__(self, address: str, port: int, capacity: int) -> None:
         keep_heap()
         self.capacity = capacity
+        self._economical = False
         self.accepting = True
         """Whether `allocate` gives slots."""
         self._coders: dict[int, Coder] = {}
@@ -167,6 +168,8 @@ class Engine(Controls):
         self._drop_coder(slot)
         if coder is not None:
             self._coders[slot] = coder
+            if isinstance(coder, Opus):
+                coder.economise(on=self._economical)
         self._codecs[slot] = codec
         if self._homes[slot] is None:
             band.join(slot)
@@ -325,9 +328,13 @@ class Engine(Controls):
         return self._rtcp.tally
 
     def economise(self, *, on: bool) -> None:
-        """Leave out work that changes little: see `Voice.economise`."""
+        """Do with less where it changes little: see `Voice.economise` and `Opus.economise`."""
+        self._economical = on
         for band in self._bands.values():
             band.voice.economise(on=on)
+        for coder in self._coders.values():
+            if isinstance(coder, Opus):
+                coder.economise(on=on)
 
     def totals(self) -> Stats:
         """What was counted for all calls, past ones included."""
