@@ -33,7 +33,7 @@ from media.speech import say
 from media.speech.voice import Voice
 
 ADDRESS = "127.0.0.1"
-FIRST_PORT, LAST_PORT = 10001, 32767
+FIRST_PORT, LAST_PORT = 20_001, 32_767
 """Ports of the far end: below the ephemeral range."""
 SLICES = 10
 """Parts of a tick that sends are spread over."""

@@ -87,6 +87,15 @@ def port() -> int:
     return _claim().ports.next("127.0.0.1")
 
 
+def row(count: int) -> int:
+    """The first of `count` ports as `port` gives them, one after the other."""
+    found: list[int] = []
+    while len(found) < count:
+        candidate = port()
+        found = [*found, candidate] if found and candidate == found[-1] + 1 else [candidate]
+    return found[0]
+
+
 def peer(last: int) -> Address:
     """Give the address `host(last)` with a fresh port."""
     return Address(host(last), _claim().peer_ports.next(host(last)))

@@ -186,7 +186,10 @@ def _sections(folder: Path, overrides: Mapping[str, Any]) -> dict[str, Any]:
         "kamailio": {"evapi_port": ports.port(), "shared_memory": 64},
         "rtpengine": {name: ports.port() for name in ("ng_port", "cli_port", "http_port")},
         "control": {"port": ports.port()},
-        "media": {"rtp_port": ports.port(), "allow_private_urls": True},
+        "media": {
+            "rtp_port": ports.row(2 * overrides.get("media", {}).get("workers", 1)),
+            "allow_private_urls": True,
+        },
     }
     for name, value in overrides.items():
         sections[name] = sections.get(name, {}) | value if isinstance(value, Mapping) else value

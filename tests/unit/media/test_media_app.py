@@ -22,10 +22,12 @@ from control.api import models
 from control.api.server import LegServer
 from control.api.server import Worker as Peer
 from control.config import Api, Control, Media, Settings
-from control.errors import ConfigError, LegError, LegErrorCode, SetupError
+from control.errors import ConfigError, EngineFullError, LegError, LegErrorCode, SetupError
 from media import app
 from media.app import Worker
 from media.engine import reports
+from media.engine.clock import PERIOD
+from media.engine.overload import CALM
 from media.engine.segment import Segment
 from media.session import playback
 from media.session.state import Parting
@@ -108,7 +110,7 @@ def configured(tmp_path: Path, **api: Any) -> Settings:
         run_dir=tmp_path,
         api=Api(port=ports.port(), **api),
         control=Control(port=ports.port()),
-        media=Media(rtp_port=ports.port(), slots=4, sounds=tmp_path),
+        media=Media(rtp_port=ports.row(2), slots=4, sounds=tmp_path, realtime="off"),
     )
 
 
@@ -394,6 +396,42 @@ async def test_notices_for_sessions_that_are_gone(tmp_path: Path) -> None:
         assert control.requests[1:] == [models.Hangup(leg=LEG, reason="the bot has left")]
         control.answers[models.Leave] = NOT_CONNECTED
         worker._notice(models.Incoming(**gone, caller=CALLER, callee=CALLEE, sdp=""))
+
+
+async def test_under_load_work_is_saved_and_then_calls_are_refused(tmp_path: Path) -> None:
+    async with resting(tmp_path) as (worker, _):
+        assert worker.ready() == "control cannot be reached; calls are not possible now"
+        slot = worker.engine.allocate()
+        for _ in range(100):
+            worker._rest(PERIOD, 0)
+        assert worker.overload.level.name == "FULL"
+        assert worker.ready() == "this worker is at its limit with 1 calls"
+        with pytest.raises(EngineFullError, match="no time for more than its 1 calls"):
+            worker.engine.allocate()
+        for _ in range(3 * CALM):
+            worker._rest(0, PERIOD)
+        assert worker.overload.level.name == "EASY"
+        worker.engine.release(worker.engine.allocate())
+        worker.engine.release(slot)
+
+
+async def test_garbage_is_collected_when_nobody_waits_for_a_tick(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with resting(tmp_path) as (worker, _):
+        done: list[str] = []
+        monkeypatch.setattr(
+            worker, "_garbage", SimpleNamespace(rest=lambda left: None, idle=lambda: done.append("all"))
+        )
+        worker.clock.schedule.ticks = app.IDLE_TICKS
+        for _ in range(3):
+            worker._rest(0, PERIOD)
+        assert done == ["all"]
+        slot = worker.engine.allocate()
+        worker.clock.schedule.ticks = 5 * app.IDLE_TICKS
+        worker._rest(0, PERIOD)
+        assert done == ["all"]
+        worker.engine.release(slot)
 
 
 async def test_reports_of_slots_that_are_nobodys(tmp_path: Path) -> None:
