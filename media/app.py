@@ -135,7 +135,9 @@ class Worker:
 
     def _notice(self, notice: Notice) -> None:
         session = self.sessions.get(notice.session)
-        if session is not None:
+        if session is not None and isinstance(notice, Incoming) and self.overload.level is Level.FULL:
+            self.tasks.spawn(self._decline(calling.full(session)))
+        elif session is not None:
             calling.noticed(session, notice)
         elif isinstance(notice, Incoming):
             self.tasks.spawn(self._decline(Leave(session=notice.session)))
@@ -143,11 +145,11 @@ class Worker:
             self.tasks.spawn(self._decline(Hangup(leg=notice.leg, reason="the bot has left")))
 
     async def _decline(self, message: Message) -> None:
-        """A session had just gone when a call was offered to it, or answered: nobody is to wait for it."""
+        """A session takes no call, or had just gone when one was answered: nobody is to wait for it."""
         try:
             await self.legs.request(message, Done)
         except LegError as error:
-            log.debug("call of a session that is gone: %s", error)
+            log.debug("control was not told that a session takes no call: %s", error)
 
     def _welcome(self, standing: Collection[str]) -> None:
         """Control is (back) there: end calls it does not know, let waiting bots wait there again."""
@@ -184,13 +186,22 @@ class Worker:
                 100 * self.overload.share,
             )
             self.engine.economise(on=level >= Level.SAVING)
-            self.engine.accepting = level < Level.FULL
+            if Level.FULL in (level, before):
+                self._accept_calls(wanted=level is not Level.FULL)
         ticks = self.clock.schedule.ticks
         if self.engine.used or ticks - self._idle_at < IDLE_TICKS:
             self._garbage.rest(left)
         else:
             self._idle_at = ticks
             self._garbage.idle()
+
+    def _accept_calls(self, *, wanted: bool) -> None:
+        """Let the waiting bots wait in their pools, or, while there is no time for more calls, not."""
+        self.engine.accepting = wanted
+        for session in self.sessions.values():
+            if session.state is State.WAITING:
+                told = calling.join_pool(session) if wanted else self._decline(calling.full(session))
+                self.tasks.spawn(told)
 
     def _post(self, callback: Callable[[], None]) -> None:
         """Run `callback` in the thread of the sessions, from another one."""

@@ -111,6 +111,8 @@ class Leave(Message):
 
     method: ClassVar[str] = "pool.leave"
     session: str
+    full: str | None = None
+    """The pool that the session would wait in if its worker had not too much to do: its calls get 503, not 480."""
 
 
 class Claim(Message):

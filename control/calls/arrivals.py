@@ -55,6 +55,8 @@ class Arrivals:
         self._http = http
         self._registration_of = registration_of
         self._pools: Pools[Owner, IncomingLeg] = Pools()
+        self._full: dict[Owner, str] = {}
+        """Bots that would wait in a pool if their workers had not too much to do."""
         self._timers: dict[IncomingLeg, asyncio.TimerHandle] = {}
         self._webhooks: dict[IncomingLeg, asyncio.Task[None]] = {}
 
@@ -153,7 +155,10 @@ class Arrivals:
     def _nobody_came(self, leg: IncomingLeg) -> None:
         self._pools.withdraw(leg)
         if not leg.over and not leg.taken and not leg.offers:
-            leg.reject(480, f"no bot waits in pool {leg.pool}")
+            if leg.pool in self._full.values():
+                leg.reject(503, "all workers are at their limit")
+            else:
+                leg.reject(480, f"no bot waits in pool {leg.pool}")
 
     async def _call_webhook(self, leg: IncomingLeg, url: str, secret: str | None) -> None:
         request = leg.request
@@ -186,15 +191,22 @@ class Arrivals:
     def join(self, pool: str, owner: Owner) -> None:
         """`owner` waits for a call of `pool`."""
         self._pools.leave(owner)
+        self._full.pop(owner, None)
         while (leg := self._pools.join(pool, owner)) is not None:
             if not leg.over and not leg.taken:
                 leg.offer(owner)
                 self._after(leg, self._settings.calls.offer_timeout, self._offer_again)
                 return
 
-    def leave(self, owner: Owner) -> None:
-        """`owner` takes no call: what was offered to it goes to another."""
+    def leave(self, owner: Owner, full: str | None = None) -> None:
+        """`owner` takes no call: what was offered to it goes to another.
+
+        `full` is the pool that it would wait in if its worker had not too much to do.
+        """
         self._pools.leave(owner)
+        self._full.pop(owner, None)
+        if full is not None:
+            self._full[owner] = full
         for leg in self._legs:
             if isinstance(leg, IncomingLeg) and owner in leg.offers:
                 leg.offers.remove(owner)
@@ -203,6 +215,7 @@ class Arrivals:
 
     def lost(self, worker: Worker) -> None:
         """A worker is gone: its bots wait no more."""
+        self._full = {owner: pool for owner, pool in self._full.items() if owner.worker is not worker}
         self._pools.leave_all(lambda owner: owner.worker is worker)
         for leg in self._legs:
             if isinstance(leg, IncomingLeg):

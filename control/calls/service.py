@@ -128,8 +128,8 @@ class CallService:
         match request:
             case models.Join(session=session, pool=pool):
                 self.arrivals.join(pool, Owner(worker, session))
-            case models.Leave(session=session):
-                self._leave(Owner(worker, session))
+            case models.Leave(session=session, full=full):
+                self._leave(Owner(worker, session), full)
             case models.Claim(session=session):
                 leg = self._incoming(request.leg)
                 leg.claim(Owner(worker, session))
@@ -158,8 +158,8 @@ class CallService:
         self.arrivals.forget_timer(leg)
         return leg
 
-    def _leave(self, owner: Owner) -> None:
-        self.arrivals.leave(owner)
+    def _leave(self, owner: Owner, full: str | None) -> None:
+        self.arrivals.leave(owner, full)
         self._dialling.discard(owner)
         for leg in self.legs:
             if leg.owner == owner and not leg.answered:

@@ -47,6 +47,11 @@ async def join_pool(session: "Session") -> None:
             _give_up(session, "sip", error)
 
 
+def full(session: "Session") -> models.Leave:
+    """What control must be told of a waiting session whose worker has too much to do."""
+    return models.Leave(session=session.id, full=session.arrival.pool or DEFAULT_POOL)
+
+
 async def _claim(session: "Session") -> None:
     request = models.Claim(session=session.id, leg=session.id)
     try:

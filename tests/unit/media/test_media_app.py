@@ -30,7 +30,7 @@ from media.engine.clock import PERIOD
 from media.engine.overload import CALM
 from media.engine.segment import Segment
 from media.session import playback
-from media.session.state import Parting
+from media.session.state import Parting, State
 from media.speech.client import SpeechClient
 from tests.support import bot, ports
 from tests.support.farend import FarEnd
@@ -413,6 +413,31 @@ async def test_under_load_work_is_saved_and_then_calls_are_refused(tmp_path: Pat
         assert worker.overload.level.name == "EASY"
         worker.engine.release(worker.engine.allocate())
         worker.engine.release(slot)
+
+
+async def test_bots_of_a_full_worker_wait_for_no_call(tmp_path: Path) -> None:
+    async with resting(tmp_path) as (worker, control):
+        told: list[object] = []
+        session: Any = SimpleNamespace(
+            id="s.1",
+            state=State.WAITING,
+            arrival=SimpleNamespace(pool="sales"),
+            services=SimpleNamespace(legs=control),
+            send=told.append,
+        )
+        worker.sessions["s.1"] = session
+        for _ in range(100):
+            worker._rest(PERIOD, 0)
+        await idle()
+        worker._notice(models.Incoming(leg=LEG, session="s.1", caller=CALLER, callee=CALLEE, sdp=""))
+        await idle()
+        assert control.requests == [models.Leave(session="s.1", full="sales")] * 2
+        assert told == []
+        for _ in range(2 * CALM):
+            worker._rest(0, PERIOD)
+        await idle()
+        assert control.requests[2:] == [models.Join(session="s.1", pool="sales")]
+        worker.sessions.clear()
 
 
 async def test_garbage_is_collected_when_nobody_waits_for_a_tick(

@@ -217,6 +217,31 @@ async def test_the_call_waits_again_when_the_last_bot_leaves(one: World, clock: 
     assert one.worker.silent
 
 
+async def test_a_caller_is_told_that_the_workers_are_full(one: World, clock: Clock) -> None:
+    await one.offered("s1")
+    await one.ask(models.Leave(session="s1", full="default"))
+    await clock.advance(one.service.settings.calls.pool_wait)
+    await one.channel.reply(503)
+
+
+@pytest.mark.parametrize("then", ["joins", "leaves", "is lost"])
+async def test_full_workers_are_forgotten(one: World, clock: Clock, then: str) -> None:
+    await one.join("s1")
+    await one.ask(models.Leave(session="s1", full="default"))
+    match then:
+        case "joins":
+            await one.join("s1")
+            await one.ask(models.Leave(session="s1"))
+        case "leaves":
+            await one.ask(models.Leave(session="s1"))
+        case _:
+            one.service.arrivals.lost(one.worker)
+    one.peer().invite()
+    await one.settle()
+    await clock.advance(one.service.settings.calls.pool_wait)
+    await one.channel.reply(480)
+
+
 async def test_a_call_is_offered_once_to_each_bot_that_comes(one: World, clock: Clock) -> None:
     await one.offered("s1")
     await clock.advance(one.service.settings.calls.offer_timeout)

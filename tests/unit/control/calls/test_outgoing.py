@@ -45,7 +45,7 @@ async def test_an_allowed_uri_is_dialled_directly(one: World) -> None:
     assert field(sent, "To") == f"<{BOB}>"
     assert field(sent, "Contact") == "<sip:me@127.0.0.1:5060>"
     assert field(sent, "X-Account") == "7"
-    assert [media.formats for media in parse(sent.body).media] == [("0", "8", "101")]
+    assert [media.formats for media in parse(sent.body).media] == [("111", "9", "0", "8", "110", "101")]
 
 
 async def test_the_caller_is_at_our_address_when_the_bot_gives_none(one: World) -> None:
