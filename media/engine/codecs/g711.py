@@ -36,7 +36,7 @@ class G711:
 
     def conceal(self, samples: int, following: Payload | None = None) -> Pcm:  # noqa: ARG002
         """As `Coder.conceal`; `following` is of no use here."""
-        self._heard //= 2
+        self._heard = self._heard + (self._heard < 0) >> 1  # towards zero
         return np.resize(self._heard, samples)
 
     def encode(self, frame: Pcm) -> bytes:
