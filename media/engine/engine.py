@@ -25,7 +25,7 @@ from media.engine.rtcp import SenderInfo
 from media.engine.rtcpsocket import Rtcp, Tally
 from media.engine.segment import Segment
 from media.engine.sockets import open_udp
-from media.engine.stats import Counter, Counters, Stats
+from media.engine.stats import Counters, Stats
 from media.engine.stream import FORMATS, Codec, Stream, check
 from media.engine.taps import Reader, Side, Sink, Taps
 from media.engine.tones import dtmf
@@ -93,11 +93,11 @@ class Engine(Controls):
         self._taps = Taps(capacity)
         self._free = deque(range(capacity))
         self._reports: dict[int, tuple[str, int]] = {}
+        self._names: dict[int, str] = {}  # a source keeps its canonical name (RFC 3550 section 6.5.1)
         self._taken, self._connected = (np.full(capacity, fill_value=False) for _ in range(2))
         self._tick = 0
-        sent = SenderInfo(
-            self._transmitter.timestamp, self._counters.row(Counter.SENT), self._transmitter.octets
-        )
+        sender = self._transmitter
+        sent = SenderInfo(sender.timestamp, sender.packets, sender.octets)
         self._socket, self._rtcp = _open(address, port, self._reception, sent)
 
     @property
@@ -146,6 +146,8 @@ class Engine(Controls):
                 f"source port {peer.port} already belongs to slot {self._receiver.owner(peer.port)}: "
                 "two calls of one worker cannot have the same"
             )
+        if stream.rtcp_port:
+            self._rtcp.check(slot, stream.rtcp_address, stream.rtcp_port)
         if self._codecs[slot] is not peer.codec:
             self._change_codec(slot, peer.codec)
         self._receiver.connect(slot, peer)
@@ -158,8 +160,10 @@ class Engine(Controls):
 
     def _report_to(self, slot: int, address: str, port: int) -> None:
         self._reports[slot] = address, port
-        cname = base64.b64encode(secrets.token_bytes(12)).decode()  # RFC 7022 section 4.2
-        self._rtcp.connect(slot, self._transmitter.ssrc(slot), address, port, cname, self._tick)
+        if slot not in self._names:
+            self._names[slot] = base64.b64encode(secrets.token_bytes(12)).decode()  # RFC 7022 section 4.2
+        ssrc = self._transmitter.ssrc(slot)
+        self._rtcp.connect(slot, ssrc, address, port, self._names[slot], self._tick)
 
     def _change_codec(self, slot: int, codec: Codec) -> None:
         band = self._homes[slot] or self._bands[FORMATS[codec].rate]
@@ -194,6 +198,7 @@ class Engine(Controls):
         self._keys.reset(slot)
         self._rtcp.disconnect(slot)
         self._reports.pop(slot, None)
+        self._names.pop(slot, None)
         self._reception.reset(slot)
         self._receiver.disconnect(slot)
         self._transmitter.disconnect(slot)
@@ -229,13 +234,20 @@ class Engine(Controls):
 
     def subscribe(self, slot: int, sides: tuple[Side, ...], *, every: int, rate: int, sink: Sink) -> Reader:
         """Hand the audio of `slot` to `sink` from the next tick on; see `Taps.subscribe`."""
-        if sides != (Side.HEARD,):
-            self.home(slot).smoother.enable(slot)
-        return self._taps.subscribe(slot, sides, every=every, rate=rate, sink=sink)
+        reader = self._taps.subscribe(slot, sides, every=every, rate=rate, sink=sink)
+        self._smooth(slot)
+        return reader
 
     def unsubscribe(self, reader: Reader) -> None:
         """Deliver what is left to `reader`, and no more after that."""
         self._taps.unsubscribe(reader)
+        self._smooth(reader.slot)
+
+    def _smooth(self, slot: int) -> None:
+        """Keep an even flow while somebody takes it."""
+        home = self._homes[slot]
+        if home is not None:
+            (home.smoother.enable if self._taps.stepped(slot) else home.smoother.disable)(slot)
 
     def renew(self, slot: int) -> None:
         """Go on sending as a new stream, of another SSRC: the peer has heard somebody else meanwhile."""
@@ -296,7 +308,8 @@ class Engine(Controls):
     def _tap(self) -> None:
         for band in self._bands.values():
             band.tap(self._taps)
-        self._taps.deliver()
+        for slot in self._taps.deliver():
+            self._smooth(slot)
 
     def _report(self) -> None:
         self._rtcp.run(self._tick, time.time_ns())

@@ -63,7 +63,11 @@ class Jitter:
         self._out = np.full((capacity, PAYLOAD), 0, np.uint8)
 
     def reset(self, slot: int) -> None:
-        """Forget the source and all packets of `slot`."""
+        """Forget the source and all packets of `slot`; those that wait are skipped, those before them lost."""
+        here = np.array([slot])
+        skipped = self._waiting(here)
+        self._counters.add(Counter.SKIPPED, here, skipped)
+        self._counters.add(Counter.LOST, here, self._high[here] + 1 - self._next[here] - skipped)
         self._started[slot] = False
         self._next[slot], self._high[slot] = 0, -1
         self._tag[slot] = -1

@@ -99,12 +99,8 @@ class Rtcp:
         """Share of our packets that each peer missed of late: float64 (capacity,), NaN for not known."""
         return self._feedback.loss
 
-    def connect(self, slot: int, ssrc: int, address: str, port: int, cname: str, now: int) -> None:
-        """Exchange reports on the stream `ssrc` that we send with `address` and `port` (of RTCP).
-
-        May be called again for a slot: another place or SSRC takes effect with the next report. `now` is the
-        number of the tick. Raises MediaError when a value cannot be used; the slot then stays as it was.
-        """
+    def check(self, slot: int, address: str, port: int) -> tuple[int, int]:
+        """Address and port as `slot` would report to them; raises MediaError when they cannot be used."""
         try:
             peer = packed(address), port
         except OSError:
@@ -116,6 +112,15 @@ class Rtcp:
                 f"RTCP source {address}:{port} already belongs to slot {self._slot_of[peer]}: "
                 "two calls of one worker cannot have the same"
             )
+        return peer
+
+    def connect(self, slot: int, ssrc: int, address: str, port: int, cname: str, now: int) -> None:
+        """Exchange reports on the stream `ssrc` that we send with `address` and `port` (of RTCP).
+
+        May be called again for a slot: another place or SSRC takes effect with the next report. `now` is the
+        number of the tick. Raises MediaError when a value cannot be used; the slot then stays as it was.
+        """
+        peer = self.check(slot, address, port)
         description = rtcp.describe(ssrc, cname)
         if slot not in self._peer:
             self._timetable.join(slot, now)

@@ -37,7 +37,7 @@ class Stats:
     late: int
     """Came after they were declared lost."""
     skipped: int
-    """Received, but not heard: the stream jumped on after an outage, or changed its source."""
+    """Received, but not heard: the stream jumped on after an outage, changed its source or codec, or ended."""
     duplicates: int
     bad: int
     """Malformed, of another payload type or duration, too many in one tick, or a lone packet of another

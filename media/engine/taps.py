@@ -99,6 +99,7 @@ class Taps:
         self._tapped: list[dict[int, Ints]] = []
         self._select()
         self._turns: dict[int, list[dict[Kind, _Batch]]] = {}
+        self._failed: list[int] = []
         self._tick = 0
 
     def begin(self, slot: int, rate: int) -> None:
@@ -142,6 +143,10 @@ class Taps:
             return
         self._end(reader)
         self._rest(reader)
+
+    def stepped(self, slot: int) -> bool:
+        """Whether anybody reads EVEN or SENT of `slot`."""
+        return bool(self._listeners[1, slot])
 
     def _end(self, reader: Reader) -> None:
         reader.open = False
@@ -199,12 +204,14 @@ class Taps:
         at = self._written[_flow((side,)), slots] % cells + (slots + side * self._capacity) * cells
         self._frames[rate][at] = frames.view(f"V{rate // 25}")[:, 0]
 
-    def deliver(self) -> None:
-        """Give the readers whose turn it is what came since their last one."""
+    def deliver(self) -> list[int]:
+        """Give the readers whose turn it is what came since their last one; the slots of those that failed."""
+        self._failed = []
         for every, turns in list(self._turns.items()):
             for batch in list(turns[self._tick % every].values()):
                 self._serve(batch)
         self._tick += 1
+        return self._failed
 
     def _serve(self, batch: _Batch) -> None:
         readers, slots, kind = batch.readers, batch.slots, batch.kind
@@ -262,6 +269,7 @@ class Taps:
             log.exception("slot %d: a tap failed and is closed", reader.slot)
             if reader.open:
                 self._end(reader)
+                self._failed.append(reader.slot)
 
 
 def _flow(sides: tuple[Side, ...]) -> int:

@@ -37,8 +37,8 @@ class Transmitter:
         self._event_word = np.full(capacity, 0, np.int64)
         self._word, self._sequence, self._timestamp = (np.full(capacity, 0, np.int64) for _ in range(3))
         self._marker, self._step = (np.full(capacity, 0, np.int64) for _ in range(2))
-        self.octets = np.full(capacity, 0, np.int64)
-        """Bytes of payload sent, per slot (RFC 3550 section 6.4.1)."""
+        self.packets, self.octets = (np.full(capacity, 0, np.int64) for _ in range(2))
+        """Packets, and bytes of payload, sent under the present SSRC, per slot (RFC 3550 section 6.4.1)."""
         self._code = np.full((capacity, FRAME), 0, np.uint8)
         self._running = np.flatnonzero(self._connected)
         self.slots: Ints = np.flatnonzero(self.sends)
@@ -65,7 +65,7 @@ class Transmitter:
         self._batch.words[slot, 2] = secrets.randbits(32)
         self._sequence[slot], self._timestamp[slot] = secrets.randbits(16), secrets.randbits(32)
         self._marker[slot] = rtp.MARKER
-        self.octets[slot] = 0
+        self.packets[slot] = self.octets[slot] = 0
 
     def disconnect(self, slot: int) -> None:
         """Send no more."""
@@ -98,6 +98,8 @@ class Transmitter:
         each = coded[slots]
         if each.any():
             self._encode_each(slots[each], pcm[each])
+            if each.all():
+                return
             slots, pcm = slots[~each], pcm[~each]
             if not len(slots):
                 return
@@ -122,14 +124,19 @@ class Transmitter:
         self._sequence[slots] = self._sequence[slots] + 1 & 0xFFFF
         running = self._running
         self._timestamp[running] = self._timestamp[running] + self._step[running] & 0xFFFFFFFF
-        self.octets[slots] += self._batch.length[slots].astype(np.int64) - rtp.HEADER
         unsent = self._batch.send(descriptor)
-        self._counters.add(Counter.SENT, slots)
+        self._count(slots, 1)
         if unsent:
-            self._counters.add(Counter.SENT, slots[unsent], -1)
+            self._count(slots[unsent], -1)
             self._counters.add(Counter.UNSENT, slots[unsent])
         if len(keys.rows):
             self._batch.length[slots[keys.rows]] = rtp.HEADER + FRAME
+
+    def _count(self, slots: Ints, sign: int) -> None:
+        """Packets of `slots` were sent, or (-1) were not."""
+        self._counters.add(Counter.SENT, slots, sign)
+        self.packets[slots] += sign
+        self.octets[slots] += sign * (self._batch.length[slots].astype(np.int64) - rtp.HEADER)
 
     def _write_events(self, slots: Ints, keys: Sending) -> None:
         """The packets of telephone events stand in the numbering of the audio (RFC 4733 section 2.1)."""

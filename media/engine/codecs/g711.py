@@ -5,15 +5,9 @@ At 8 kHz in the narrow band, where nearly all calls are, it is done for all of t
 
 import numpy as np
 
-from media.engine import g711
-from media.engine.arrays import RATE, WIDE, Pcm
+from media.engine import g711, halfband
+from media.engine.arrays import Pcm
 from media.engine.codecs.base import MAX_MS, Payload
-from media.engine.halfband import outer
-
-_OUTER = outer()
-_HISTORY = len(_OUTER) - 1
-_DELAY = _HISTORY // 2
-"""Samples at 8 kHz by which the middle coefficient delays."""
 
 
 class G711:
@@ -26,7 +20,7 @@ class G711:
         self._rate, self._clock = rate, clock
         self._decode = g711.ALAW_DECODE if alaw else g711.ULAW_DECODE
         self._encode = g711.ALAW_ENCODE if alaw else g711.ULAW_ENCODE
-        self._arriving, self._leaving = (np.zeros(2 * _HISTORY + 2) for _ in range(2))
+        self._arriving, self._leaving = history(clock), history(rate)
         self._heard: Pcm = np.zeros(rate // 50, np.int16)
         self.errors = 0
 
@@ -42,7 +36,7 @@ class G711:
 
     def conceal(self, samples: int, following: Payload | None = None) -> Pcm:  # noqa: ARG002
         """As `Coder.conceal`; `following` is of no use here."""
-        self._heard //= 2
+        self._heard = self._heard + (self._heard < 0) >> 1  # towards zero
         return np.resize(self._heard, samples)
 
     def encode(self, frame: Pcm) -> bytes:
@@ -57,22 +51,21 @@ class G711:
         return size * self._rate // self._clock if size <= MAX_MS * self._clock // 1000 else 0
 
 
-def convert(
-    pcm: Pcm, rate: int, wanted: int, history: np.ndarray[tuple[int], np.dtype[np.float64]]
-) -> tuple[Pcm, np.ndarray[tuple[int], np.dtype[np.float64]]]:
-    """Samples of `rate` Hz as samples of `wanted` Hz, an even number of them, and the history for the next call."""
+def history(rate: int) -> Pcm:
+    """What stands before the first samples of `rate` Hz that are converted: silence."""
+    return np.zeros(halfband.HISTORY[rate] + _block(rate), np.int16)
+
+
+def convert(pcm: Pcm, rate: int, wanted: int, before: Pcm) -> tuple[Pcm, Pcm]:
+    """Samples of `rate` Hz, of any whole number of ms, as samples of `wanted` Hz; and `before` for the next call."""
     if rate == wanted:
-        return pcm, history
-    line = np.concatenate([history, pcm])
-    if (rate, wanted) == (RATE, WIDE):
-        now = line[-len(pcm) - _HISTORY :]
-        out = np.empty(2 * len(pcm))
-        out[::2] = np.convolve(now, _OUTER, "valid")
-        out[1::2] = line[-len(pcm) - _DELAY : len(line) - _DELAY]
-    else:
-        count = len(pcm) // 2
-        even, odd = line[::2], line[1::2]
-        out = np.convolve(even[-count - _HISTORY :], _OUTER, "valid")
-        out += odd[-count - _DELAY - 1 : len(odd) - _DELAY - 1]
-        out /= 2
-    return np.clip(np.rint(out), -32768, 32767).astype(np.int16), line[-len(history) :]
+        return pcm, before
+    line = np.concatenate([before, pcm])
+    # The filter takes whole blocks: the first one may begin in what was converted before.
+    whole = -(-len(pcm) // _block(rate)) * _block(rate)
+    out = halfband.convert(line[None, -halfband.HISTORY[rate] - whole :], rate)[0]
+    return out[len(out) - len(pcm) * wanted // rate :], line[-len(before) :]
+
+
+def _block(rate: int) -> int:
+    return halfband.BLOCK * rate // halfband.NARROW
