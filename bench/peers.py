@@ -127,7 +127,7 @@ def install() -> Path:
         f"pipecat-ai=={PIPECAT}",
         *(f"{name}=={version(name)}" for name in ("numpy", "onnxruntime", "uvloop")),
     ]
-    command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *wanted]
+    command = [str(python), "-m", "pip", "install", "-qq", "--disable-pip-version-check", *wanted]
     try:
         subprocess.run(command, check=True, stdout=sys.stderr, timeout=INSTALLING)
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
