@@ -25,9 +25,10 @@ import statistics
 import subprocess
 import sys
 import venv
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -43,7 +44,9 @@ INSTALLING = 900
 """Seconds that the installation of pipecat-ai may take."""
 MOST_CALLS = 3000
 ENOUGH = 97
-"""Percent of its packets that a peer must handle for its figures to count."""
+DONE = ("received_percent", "windows_percent", "sent_percent", "in_time_percent")
+"""Of these, ENOUGH must be done for the figures to count."""
+ATTEMPTS = 5
 
 
 Figures = dict[str, float]
@@ -89,8 +92,13 @@ async def measure_engine(calls: int, seconds: float, *, fifo: bool) -> Figures:
     ]
     async with started([sys.executable, "-m", "bench.engine", *options]) as process:
         figures = json.loads(await load.line(process))
-    figures["late_percent"] = round(figures["late_ticks"] / figures["ticks"] * 100, 1)
-    return {name: figures[name] for name in ("calls", "us_per_call_tick", "core_percent", "late_percent")}
+    return {
+        "calls": calls,
+        "us_per_call_tick": figures["us_per_call_tick"],
+        "core_percent": figures["core_percent"],
+        "received_percent": round((1 - figures["lost_packets"] / figures["far_sent"]) * 100, 1),
+        "in_time_percent": round((1 - figures["late_ticks"] / figures["ticks"]) * 100, 1),
+    }
 
 
 async def measure(peer: Peer, seconds: float, *, fifo: bool) -> Figures:
@@ -107,13 +115,18 @@ async def measure(peer: Peer, seconds: float, *, fifo: bool) -> Figures:
             await load.line(far)
             await load.tell(process)
             figures: Figures = json.loads(await load.line(process))
-    for name in ("received_percent", "windows_percent", "sent_percent"):
-        if figures[name] < ENOUGH:
-            print(
-                f"{peer.name}: {name} is {figures[name]}: it cannot carry {peer.calls} calls here",
-                file=sys.stderr,
-            )
     return figures
+
+
+async def complete(name: str, attempt: Callable[[], Awaitable[Figures]]) -> Figures:
+    """Measure until all the work was done in the time: otherwise it would look cheaper than it is."""
+    for _ in range(ATTEMPTS):
+        figures = await attempt()
+        undone = [f"{key} {figures[key]}" for key in DONE if figures.get(key, 100) < ENOUGH]
+        if not undone:
+            return figures
+        print(f"{name} did not do all its work ({', '.join(undone)}), once more", file=sys.stderr)
+    return sys.exit(f"{name} has too many calls for this processor, or too little of it: see --help")
 
 
 def install() -> Path:
@@ -158,10 +171,10 @@ async def run(engine_calls: int, peers: list[Peer], seconds: float, rounds: int,
     """All contestants in turn; medians, and medians of the ratios to the engine's round."""
     results: dict[str, list[float]] = {}
     for _ in range(rounds):
-        engine = await measure_engine(engine_calls, seconds, fifo=fifo)
+        engine = await complete("engine", partial(measure_engine, engine_calls, seconds, fifo=fifo))
         figures = {f"engine_{name}": value for name, value in engine.items()}
         for peer in peers:
-            part = await measure(peer, seconds, fifo=fifo)
+            part = await complete(peer.name, partial(measure, peer, seconds, fifo=fifo))
             figures |= {f"{peer.name}_{name}": value for name, value in part.items()}
             figures[f"ratio_{peer.name}"] = part["us_per_call_tick"] / engine["us_per_call_tick"]
         for name, value in figures.items():
