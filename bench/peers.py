@@ -126,7 +126,7 @@ async def complete(name: str, attempt: Callable[[], Awaitable[Figures]]) -> Figu
         if not undone:
             return figures
         print(f"{name} did not do all its work ({', '.join(undone)}), once more", file=sys.stderr)
-    return sys.exit(f"{name} has too many calls for this processor, or too little of it: see --help")
+    sys.exit(f"{name} has too many calls for this processor, or too little of it: see --help")
 
 
 def install() -> Path:
