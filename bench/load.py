@@ -98,8 +98,8 @@ def noise() -> Talk:
     return Talk(packets, np.full(50, 160, np.int64))
 
 
-def bind_ports(count: int, target: int) -> list[socket.socket]:
-    """Bind `count` free ports from FIRST_PORT on, connected to `target`."""
+def bind_ports(count: int, target: int, step: int) -> list[socket.socket]:
+    """Bind `count` free ports from FIRST_PORT on, connected to `target` and to every `step`-th port after it."""
     sockets: list[socket.socket] = []
     for port in range(FIRST_PORT, LAST_PORT + 1):
         if len(sockets) == count:
@@ -111,7 +111,7 @@ def bind_ports(count: int, target: int) -> list[socket.socket]:
         except OSError:
             udp.close()
             continue
-        udp.connect((ADDRESS, target))
+        udp.connect((ADDRESS, target + step * len(sockets)))
         sockets.append(udp)
     sys.exit(f"only {len(sockets)} of {count} ports below {LAST_PORT} are free: lower --calls")
 
@@ -151,7 +151,7 @@ class Probe:
 class Load:
     """All calls."""
 
-    def __init__(self, sockets: list[socket.socket], target: int, talk: Talk) -> None:
+    def __init__(self, sockets: list[socket.socket], talk: Talk) -> None:
         self.sockets, self.talk = sockets, talk
         self.probes = [Probe(udp) for udp in sockets[:PROBES]]
         # This protocol only sends, and takes the whole IP header from us; one of UDP would get a copy of every reply.
@@ -160,12 +160,15 @@ class Load:
         calls = len(sockets)
         width = talk.packets.shape[1]
         self.batch = Batch(calls, IP + UDP + RTP + (width + 3) // 4 * 4)
-        ports = [udp.getsockname()[1] for udp in sockets]
+        ports, targets = (
+            np.array([name(udp)[1] for udp in sockets], np.uint32)
+            for name in (socket.socket.getsockname, socket.socket.getpeername)
+        )
         self.batch.address[:] = packed(ADDRESS)
         self.batch.words[:, 0] = 0x45 << 24
         self.batch.words[:, 2] = 64 << 24 | socket.IPPROTO_UDP << 16
         self.batch.data[:, 12:20] = np.frombuffer(socket.inet_aton(ADDRESS) * 2, np.uint8)
-        self.batch.words[:, 5] = np.array(ports, np.uint32) << 16 | target
+        self.batch.words[:, 5] = ports << 16 | targets
         self.batch.words[:, 9] = np.arange(calls) + 1
         self.inbox = Batch(2 * DRAIN + 8, 1500)
         self.sent = self.refused = self.replies = 0
@@ -249,20 +252,20 @@ class Load:
 
 
 async def line(process: asyncio.subprocess.Process) -> str:
-    """The next line that the far end prints."""
+    """The next line that the far end, or another process, prints."""
     assert process.stdout is not None
     text = await process.stdout.readline()
     if not text:
-        sys.exit("the far end died; its message stands above")
+        sys.exit("a process of this measurement died; its message stands above")
     return text.decode()
 
 
 @asynccontextmanager
 async def far_end(
-    calls: int, seconds: float, target: int, talk: Path | None = None, cpu: int | None = None
+    calls: int, seconds: float, target: int, talk: Path | None = None, cpu: int | None = None, step: int = 0
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """The far end as a process that is gone afterwards."""
-    arguments = [str(target), str(calls), str(seconds), *([str(talk)] if talk else [])]
+    """The far end as a process that is gone afterwards; call n is sent to port `target` + n * `step`."""
+    arguments = [str(target), str(calls), str(seconds), *([str(talk)] if talk else []), "--step", str(step)]
     command = [sys.executable, "-m", "bench.load", *arguments]
     if cpu is not None:
         command = ["taskset", "-c", str(cpu), *command]
@@ -277,10 +280,10 @@ async def far_end(
         await process.wait()
 
 
-async def tell(process: asyncio.subprocess.Process) -> None:
-    """Let the far end go on."""
+async def tell(process: asyncio.subprocess.Process, text: str = "go\n") -> None:
+    """Let the far end, or another process, go on."""
     assert process.stdin is not None
-    process.stdin.write(b"go\n")
+    process.stdin.write(text.encode())
     await process.stdin.drain()
 
 
@@ -291,9 +294,10 @@ def main() -> None:
     parser.add_argument("calls", type=int)
     parser.add_argument("seconds", type=float)
     parser.add_argument("talk", type=Path, nargs="?")
+    parser.add_argument("--step", type=int, default=0)
     arguments = parser.parse_args()
-    sockets = bind_ports(arguments.calls, arguments.target)
-    load = Load(sockets, arguments.target, Talk.load(arguments.talk) if arguments.talk else noise())
+    sockets = bind_ports(arguments.calls, arguments.target, arguments.step)
+    load = Load(sockets, Talk.load(arguments.talk) if arguments.talk else noise())
     print(json.dumps([udp.getsockname()[1] for udp in sockets]), flush=True)
     sys.stdin.readline()
     load.run(arguments.seconds)
