@@ -31,5 +31,5 @@ fmt: setup ## Format the code
 	$(BIN)/ruff format
 
 clean: ## Remove everything that make and the programs made here
-	rm -rf .venv .cache run recordings .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* *.egg-info
+	rm -rf .venv .cache run .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* *.egg-info
 	find . -name __pycache__ -prune -exec rm -rf {} +

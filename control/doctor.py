@@ -17,6 +17,7 @@ from control import codecs, ports, preflight, render
 from control.config import Settings
 from control.errors import ConfigError, SetupError
 from control.network import sip_addresses
+from control.process import REAL_TIME_PRIORITY
 
 OLDEST_PYTHON = (3, 11)
 SOCKETS_PER_CALL = 4
@@ -229,10 +230,16 @@ def ephemeral_ports(local: Sequence[int], settings: Settings) -> Finding:
 
 
 def real_time(capabilities: int, priority: int) -> Finding:
-    """Whether media may ask for real-time scheduling: CAP_SYS_NICE or a priority limit that is not 0."""
-    if priority != 0 or capabilities >> CAP_SYS_NICE & 1:
+    """Whether media may ask for real-time scheduling: CAP_SYS_NICE or a priority limit that is high enough."""
+    if (
+        priority == resource.RLIM_INFINITY
+        or priority >= REAL_TIME_PRIORITY
+        or capabilities >> CAP_SYS_NICE & 1
+    ):
         return Finding(Level.OK, "real time", "media may run before other work")
-    text = "not permitted: on a busy machine audio may stutter; set `rtprio` in limits.conf or LimitRTPRIO"
+    text = (
+        "not permitted: on a busy machine audio may stutter; set `rtprio` in limits.conf or LimitRTPRIO to 10"
+    )
     return Finding(Level.WARNING, "real time", text)
 
 

@@ -14,6 +14,8 @@ import uvloop
 from control.config import Settings, load
 from control.errors import ConfigError, SetupError
 
+REAL_TIME_PRIORITY = 10
+"""Of SCHED_FIFO, that media asks for: above everything ordinary, below the kernel's own threads (50)."""
 FORMAT = "%(asctime)s %(levelname).1s %(name)s: %(message)s"
 
 

@@ -8,11 +8,10 @@ import time
 from typing import Literal
 
 from control.errors import SetupError
+from control.process import REAL_TIME_PRIORITY
 
 log = logging.getLogger(__name__)
 
-PRIORITY = 10
-"""Of SCHED_FIFO: above everything ordinary, below the kernel's own threads (50)."""
 SWITCH = 0.0005
 """Seconds that a thread may keep the interpreter when the media clock's waits for it (5 ms by default)."""
 YOUNG = 700
@@ -33,12 +32,12 @@ def prioritise(wish: Literal["auto", "on", "off"]) -> bool:
     if wish == "off":
         return False
     try:
-        os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(PRIORITY))
+        os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(REAL_TIME_PRIORITY))
     except OSError as error:
         if wish == "on":
             raise SetupError(
                 f"media.realtime is on, but real-time priority is refused: {error.strerror}; "
-                "grant CAP_SYS_NICE (systemd: LimitRTPRIO=10), or set it to auto"
+                f"grant CAP_SYS_NICE (systemd: LimitRTPRIO={REAL_TIME_PRIORITY}), or set it to auto"
             ) from error
         log.info("no real-time priority (%s): on a busy machine ticks may be late", error.strerror)
         return False
@@ -51,7 +50,9 @@ def assist() -> None:
     A thread that keeps the interpreter while other processes have the processor would make the clock wait for them.
     """
     if os.sched_getscheduler(os.getpid()) & ~os.SCHED_RESET_ON_FORK == os.SCHED_FIFO:
-        os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(PRIORITY - 1))
+        os.sched_setscheduler(
+            0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(REAL_TIME_PRIORITY - 1)
+        )
 
 
 class SafePoint:

@@ -15,6 +15,7 @@ from media.engine.playout import Playout
 from media.engine.reports import Event
 from media.engine.smooth import Smoother
 from media.engine.taps import Taps
+from media.engine.tonekeys import ToneKeys
 from media.engine.voice import Voice
 
 
@@ -33,6 +34,7 @@ class Band:
         self.inband = InbandDigits(capacity, rate)
         self.smoother = Smoother(capacity, rate)
         self.playout = Playout(capacity, rate)
+        self.tones = ToneKeys(rate)
         self.voice = Voice(capacity, rate)
         self._mine: Mask = np.full(capacity, fill_value=False)
         self.slots: Ints = np.flatnonzero(self._mine)
@@ -50,6 +52,7 @@ class Band:
         """`slot` is given back: forget all about it; its segments are stopped."""
         self._mine[slot] = False
         self.playout.reset(slot)
+        self.tones.reset(slot)
         self.mute.set(slot, muted=False)
         self.denoiser.disable(slot)
         self.inband.disable(slot)
@@ -71,8 +74,16 @@ class Band:
 
     def play(self, slots: Ints, events: list[Event]) -> Pcm:
         """The next frame of each of `slots`, which all send: int16 (n, frame), valid until the next tick."""
-        self._sent_slots, self._sent = slots, self.playout.run(slots, events)
-        return self._sent
+        toned, tones = self.tones.run(slots)
+        if len(toned):
+            pcm = np.empty((len(slots), self.frame), np.int16)
+            silent = np.isin(slots, toned)
+            pcm[silent] = tones
+            pcm[~silent] = self.playout.run(slots[~silent], events)
+        else:
+            pcm = self.playout.run(slots, events)
+        self._sent_slots, self._sent = slots, pcm
+        return pcm
 
     def listen(self, events: list[Event]) -> None:
         """Find out what was heard."""

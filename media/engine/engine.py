@@ -17,13 +17,13 @@ from media.engine.codecs.registry import make_coder
 from media.engine.controls import Controls
 from media.engine.jitter import Jitter
 from media.engine.keys import NO_KEYS, KeySender
+from media.engine.keys import check as check_keys
 from media.engine.mos import Model
 from media.engine.quality import Quality, Reception
 from media.engine.receive import Receiver
 from media.engine.reports import DigitPressed, Event
 from media.engine.rtcp import SenderInfo
 from media.engine.rtcpsocket import Rtcp, Tally
-from media.engine.segment import Segment
 from media.engine.sockets import open_udp
 from media.engine.stats import Counters, Stats
 from media.engine.stream import FORMATS, Codec, Stream, check
@@ -42,6 +42,8 @@ MODELS = {
     Codec.G722: Model.G722,
     Codec.OPUS: Model.OPUS,
 }
+LONGEST_TONES_MS = 60_000
+"""Of keys that are sent as tones."""
 _TRIES = 20
 
 
@@ -227,10 +229,13 @@ class Engine(Controls):
         if self._transmitter.takes_events(slot):
             self._keys.press(slot, digits, duration_ms, gap_ms)
             return
-        tones = Segment(rate=band.rate)
-        tones.append(dtmf(digits, band.rate, duration_ms, gap_ms))
-        tones.close()
-        band.playout.enqueue(slot, tones)
+        check_keys(digits, duration_ms, gap_ms)
+        milliseconds = len(digits) * (duration_ms + gap_ms)
+        if milliseconds > LONGEST_TONES_MS:
+            raise MediaError(
+                f"{len(digits)} keys as tones take {milliseconds} ms: {LONGEST_TONES_MS} are the most at a time"
+            )
+        band.tones.press(slot, dtmf(digits, band.rate, duration_ms, gap_ms))
 
     def subscribe(self, slot: int, sides: tuple[Side, ...], *, every: int, rate: int, sink: Sink) -> Reader:
         """Hand the audio of `slot` to `sink` from the next tick on; see `Taps.subscribe`."""

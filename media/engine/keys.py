@@ -38,6 +38,16 @@ class Sending:
     """uint8 (n, 4)."""
 
 
+def check(digits: str, duration_ms: int, gap_ms: int) -> None:
+    """Raise MediaError for a character that is no key, and for a duration or pause outside 40 to 60000 ms."""
+    unknown = sorted(set(digits) - set(DIGITS))
+    if unknown:
+        raise MediaError(f"{''.join(unknown)!r} in digits {digits!r}: keys are 0 to 9, *, # and A to D")
+    for name, value in (("duration", duration_ms), ("pause", gap_ms)):
+        if not SHORTEST_MS <= value <= LONGEST_MS:
+            raise MediaError(f"{name} {value} ms of a key: give {SHORTEST_MS} to {LONGEST_MS}")
+
+
 @dataclass(frozen=True, slots=True)
 class _Key:
     digit: str
@@ -77,12 +87,7 @@ class KeySender:
         Raises MediaError for a character that is no key, a duration or pause outside 40 to 60000 ms, and more than
         256 waiting keys; then none of them is sent.
         """
-        unknown = sorted(set(digits) - set(DIGITS))
-        if unknown:
-            raise MediaError(f"{''.join(unknown)!r} in digits {digits!r}: keys are 0 to 9, *, # and A to D")
-        for name, value in (("duration", duration_ms), ("pause", gap_ms)):
-            if not SHORTEST_MS <= value <= LONGEST_MS:
-                raise MediaError(f"{name} {value} ms of a key: give {SHORTEST_MS} to {LONGEST_MS}")
+        check(digits, duration_ms, gap_ms)
         queue = self._queues[slot]
         if len(queue) + len(digits) > QUEUE:
             raise MediaError(f"{len(queue)} keys wait, {len(digits)} more exceed {QUEUE}: send them later")

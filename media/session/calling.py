@@ -199,6 +199,10 @@ def noticed(session: "Session", notice: models.Notice) -> None:
         case models.MediaChanged(stream=stream):
             session.connect(stream)
         case models.Digit(digit=digit):
+            if session.slot is not None:
+                session.services.engine.detect_tones(
+                    session.slot, on=False
+                )  # its tones are the same key once more
             playback.digit(session, digit)
         case models.Rejected(code=code, reason=reason):
             _refused(session, code, reason)

@@ -1,5 +1,6 @@
 """The recording of one session's call: from the answer (or the ringing, if asked for) to the end."""
 
+import logging
 from typing import Protocol
 
 from control.errors import RecordingError
@@ -7,6 +8,8 @@ from media.api import events
 from media.api.options import RecorderOption
 from media.engine.taps import STEREO, Reader, Side, Sink
 from media.recorder import Recorder, Recording
+
+log = logging.getLogger(__name__)
 
 SENDER = "recorder"
 TURN = 10
@@ -82,6 +85,7 @@ class CallRecording:
 
     def _failed(self, problem: str) -> None:
         """The disk does not do its part. After the end of the call nobody is left to be told but the log."""
+        log.warning("recording of %s: %s", self._owner.id, problem)
         if self._reader is not None:
             self._complain(problem, 500)
 

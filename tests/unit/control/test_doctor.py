@@ -199,7 +199,8 @@ def test_ephemeral_ports(settings: Settings, name: str) -> None:
     [
         (0, 0, Level.WARNING),
         (1 << 23, 0, Level.OK),
-        (0, 50, Level.OK),
+        (0, 10, Level.OK),
+        (0, 9, Level.WARNING),
         (0, -1, Level.OK),
         (1 << 22, 0, Level.WARNING),
     ],

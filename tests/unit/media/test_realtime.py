@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from control.errors import SetupError
+from control.process import REAL_TIME_PRIORITY
 from media import realtime
 from media.realtime import MIDDLE_EVERY, OLD_EVERY, SPARE, YOUNG, SafePoint, prioritise
 
@@ -22,7 +23,7 @@ def test_priority_is_taken_where_it_may_be(monkeypatch: pytest.MonkeyPatch) -> N
     assert prioritise("auto")
     ((process, policy, parameter),) = asked
     assert (process, policy) == (0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK)
-    assert parameter == os.sched_param(realtime.PRIORITY)
+    assert parameter == os.sched_param(REAL_TIME_PRIORITY)
     assert not prioritise("off")
     assert len(asked) == 1
 
@@ -40,7 +41,7 @@ def test_assistants_come_right_behind_the_clock(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(os, "sched_setscheduler", lambda *wish: asked.append(wish))
     monkeypatch.setattr(os, "sched_getscheduler", lambda _: policy)
     realtime.assist()
-    assert asked == [(0, policy, os.sched_param(realtime.PRIORITY - 1))]
+    assert asked == [(0, policy, os.sched_param(REAL_TIME_PRIORITY - 1))]
     monkeypatch.setattr(os, "sched_getscheduler", lambda _: os.SCHED_OTHER)
     realtime.assist()
     assert len(asked) == 1

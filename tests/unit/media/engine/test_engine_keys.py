@@ -123,14 +123,14 @@ def test_a_peer_that_takes_no_events_gets_tones(bench: Bench, codec: Codec) -> N
     assert len(ours.audio) == len(ours.got) == 62
 
 
-def test_tones_stand_in_the_queue_of_what_is_played(bench: Bench) -> None:
+def test_what_is_played_waits_for_tones(bench: Bench) -> None:
     call = bench.call(Codec.PCMA, event_payload_type=None)
-    before, behind = noise(400), noise(320)
-    call.play(before, 8000)
+    pcm = noise(480)
+    call.play(pcm, 8000)
+    bench.ticks()
     bench.engine.press(call.slot, "7", duration_ms=80, gap_ms=40)
-    call.play(behind, 8000)
-    bench.ticks(12)
-    whole = np.concatenate([before, dtmf("7", 8000, 80, 40), behind])
+    bench.ticks(9)
+    whole = np.concatenate([pcm[:160], dtmf("7", 8000, 80, 40), pcm[160:]])
     sent = b"".join(packet.payload for packet in call.got)
     assert sent[: len(whole)] == encode(Codec.PCMA, whole, 10 * len(whole) // 80)[0]
 
@@ -195,8 +195,10 @@ def test_what_is_no_key_is_refused(bench: Bench) -> None:
     call, deaf = bench.call(), bench.call(event_payload_type=None)
     with pytest.raises(MediaError, match="keys are 0 to 9"):
         bench.engine.press(call.slot, "1x")
-    with pytest.raises(MediaError, match="is no key"):
+    with pytest.raises(MediaError, match="keys are 0 to 9"):
         bench.engine.press(deaf.slot, "1x")
+    with pytest.raises(MediaError, match="are the most at a time"):
+        bench.engine.press(deaf.slot, "12", duration_ms=50_000)
     with pytest.raises(MediaError, match="has no codec yet"):
         bench.engine.press(bench.engine.allocate(), "1")
     bench.ticks(3)
