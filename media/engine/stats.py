@@ -55,11 +55,6 @@ class Counters:
         self._table = np.full((len(Counter), capacity), 0, np.int64)
         self._past = np.full(len(Counter), 0, np.int64)
 
-    def row(self, counter: Counter) -> Ints:
-        """One counter of all slots, int64 (capacity,): a view that follows it."""
-        row: Ints = self._table[counter]
-        return row
-
     def add(self, counter: Counter, slots: Ints, amount: Ints | int = 1) -> None:
         """Count for slots that each occur once in `slots`."""
         self._table[counter, slots] += amount

@@ -256,8 +256,10 @@ def test_no_opus_payload_raises(payloads: list[bytes]) -> None:
         assert (stats.received, stats.bad) == (usable, len(payloads) - usable)
 
 
+@pytest.mark.parametrize("economical", [False, True])
 @pytest.mark.parametrize("codec", [Codec.PCMU, Codec.G722, Codec.OPUS])
-def test_voice_is_detected_in_either_band(bench: Bench, codec: Codec) -> None:
+def test_voice_is_detected_in_either_band(bench: Bench, codec: Codec, economical: bool) -> None:
+    bench.engine.economise(on=economical)
     call, rate = bench.call(codec), FORMATS[codec].rate
     said = speech.render("Good morning to you all, is anybody there?")
     if rate == 16000:
@@ -345,6 +347,29 @@ def test_both_bands_in_one_tick(bench: Bench) -> None:
         rate = FORMATS[call.codec].rate
         assert likeness(call.sound, voice(rate, 1)) > 0.95
         assert likeness(decode(call.codec, call.got), voice(rate, 1)) > 0.93
+
+
+def test_calls_with_and_without_a_coder_in_one_band(bench: Bench) -> None:
+    """A narrow call that has changed to G.722 or Opus is decoded for itself, the others all at once."""
+    calls = [bench.call(), bench.call(), bench.call(Codec.PCMA)]
+    calls[0].connect(Codec.G722)
+    calls[2].connect(Codec.OPUS)
+    streams = [encode(call.codec, voice(FORMATS[call.codec].rate, 1)) for call in calls]
+    for call in calls:
+        call.play(voice(8000, 1), 8000)
+    for number in range(50):
+        for call, payloads in zip(calls, streams, strict=True):
+            if number in (20, 30 + call.slot):
+                call.lose()
+            else:
+                call.say(payloads[number])
+        bench.ticks()
+    bench.ticks(2)
+    for call in calls:
+        assert len(call.sound) == 8000
+        assert likeness(call.sound, voice(8000, 1)) > 0.93
+        assert likeness(decode(call.codec, call.got), voice(FORMATS[call.codec].rate, 1)) > 0.93
+        assert bench.engine.stats(call.slot).lost == 2
 
 
 def test_a_header_with_extension_in_front_of_a_long_payload(bench: Bench) -> None:
