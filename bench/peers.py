@@ -97,7 +97,7 @@ async def measure_engine(calls: int, seconds: float, *, fifo: bool) -> Figures:
         "us_per_call_tick": figures["us_per_call_tick"],
         "core_percent": figures["core_percent"],
         "received_percent": round((1 - figures["lost_packets"] / figures["far_sent"]) * 100, 1),
-        "in_time_percent": round((1 - figures["late_ticks"] / figures["ticks"]) * 100, 1),
+        "in_time_percent": round(max(0, 1 - figures["late_ticks"] / figures["ticks"]) * 100, 1),
     }
 
 
@@ -126,7 +126,9 @@ async def complete(name: str, attempt: Callable[[], Awaitable[Figures]]) -> Figu
         if not undone:
             return figures
         print(f"{name} did not do all its work ({', '.join(undone)}), once more", file=sys.stderr)
-    sys.exit(f"{name} has too many calls for this processor, or too little of it: see --help")
+    sys.exit(
+        f"{name} has too many calls for this processor, or others use it: lower --…-calls, or try --fifo"
+    )
 
 
 def install() -> Path:
