@@ -20,6 +20,8 @@ from control.sip.sdp import (
 )
 from control.sip.uri import shorten
 
+MAX_PTIME: Final = 60
+"""Milliseconds of audio in a packet that media can take."""
 OPUS_PARAMETERS: Final = (
     "minptime=10;useinbandfec=1;maxaveragebitrate=24000;maxplaybackrate=16000;sprop-maxcapturerate=16000"
 )
@@ -249,7 +251,7 @@ def _our_audio(port: int, proto: str, formats: Sequence[_Format], direction: Dir
         attributes.append(("rtpmap", f"{number} {rtpmap}"))
         if parameters is not None:
             attributes.append(("fmtp", f"{number} {parameters}"))
-    attributes += [("ptime", str(DEFAULT_PTIME)), (direction.value, None)]
+    attributes += [("ptime", str(DEFAULT_PTIME)), ("maxptime", str(MAX_PTIME)), (direction.value, None)]
     return Media(
         "audio", port, proto, tuple(str(number) for number, *_ in formats), attributes=tuple(attributes)
     )

@@ -1,30 +1,22 @@
 """The tick engine: RTP in, frames, playout, RTP out, voice detection, for all calls of a worker at once."""
 
-import base64
-import secrets
-import socket
-import time
 from collections import deque
 
 import numpy as np
 
-from control.errors import EngineFullError, MediaError, SetupError
+from control.errors import EngineFullError, MediaError
 from media.engine.arrays import RATE, WIDE, Pcm, keep_heap
 from media.engine.band import Band
-from media.engine.codecs.base import Coder
-from media.engine.codecs.opus import Opus
-from media.engine.codecs.registry import make_coder
+from media.engine.coders import Coders
 from media.engine.controls import Controls
 from media.engine.jitter import Jitter
 from media.engine.keys import NO_KEYS, KeySender
 from media.engine.keys import check as check_keys
-from media.engine.mos import Model
 from media.engine.quality import Quality, Reception
 from media.engine.receive import Receiver
+from media.engine.reporting import open_sockets
 from media.engine.reports import DigitPressed, Event
-from media.engine.rtcp import SenderInfo
-from media.engine.rtcpsocket import Rtcp, Tally
-from media.engine.sockets import open_udp
+from media.engine.rtcpsocket import Tally
 from media.engine.stats import Counters, Stats
 from media.engine.stream import FORMATS, Codec, Stream, check
 from media.engine.taps import Reader, Side, Sink, Taps
@@ -33,33 +25,8 @@ from media.engine.transmit import Transmitter
 
 ADAPT = 50
 """Ticks between two looks at what the peers miss."""
-BUFFER_MS = 10
-"""Delay of the jitter buffer in the mean: packets wait for the next tick, and for those before them."""
-MODELS = {
-    Codec.PCMU: Model.G711,
-    Codec.PCMA: Model.G711,
-    Codec.PCMU16: Model.G711,
-    Codec.G722: Model.G722,
-    Codec.OPUS: Model.OPUS,
-}
 LONGEST_TONES_MS = 60_000
 """Of keys that are sent as tones."""
-_TRIES = 20
-
-
-def _open(address: str, port: int, reception: Reception, sent: SenderInfo) -> tuple[socket.socket, Rtcp]:
-    """Sockets for RTP and, at the port above, RTCP; with port 0 at any free pair. Raises SetupError."""
-    attempts = 1 if port else _TRIES
-    while True:
-        rtp = open_udp(address, port, stamped=True)
-        above = rtp.getsockname()[1] + 1
-        try:
-            return rtp, Rtcp(address, above, reception, sent, np.random.default_rng())
-        except SetupError:
-            rtp.close()
-            attempts -= 1
-            if not attempts:
-                raise
 
 
 class Engine(Controls):
@@ -79,10 +46,9 @@ class Engine(Controls):
     def __init__(self, address: str, port: int, capacity: int) -> None:
         keep_heap()
         self.capacity = capacity
-        self._economical = False
         self.accepting = True
         """Whether `allocate` gives slots."""
-        self._coders: dict[int, Coder] = {}
+        self._coders = Coders()
         self._codecs: list[Codec | None] = [None] * capacity
         self._homes: list[Band | None] = [None] * capacity
         self._counters = Counters(capacity)
@@ -94,13 +60,9 @@ class Engine(Controls):
         self._keys, self._pressing = KeySender(capacity), NO_KEYS
         self._taps = Taps(capacity)
         self._free = deque(range(capacity))
-        self._reports: dict[int, tuple[str, int]] = {}
-        self._names: dict[int, str] = {}  # a source keeps its canonical name (RFC 3550 section 6.5.1)
         self._taken, self._connected = (np.full(capacity, fill_value=False) for _ in range(2))
         self._tick = 0
-        sender = self._transmitter
-        sent = SenderInfo(sender.timestamp, sender.packets, sender.octets)
-        self._socket, self._rtcp = _open(address, port, self._reception, sent)
+        self._socket, self._reporting = open_sockets(address, port, self._reception, self._transmitter)
 
     @property
     def address(self) -> str:
@@ -148,8 +110,7 @@ class Engine(Controls):
                 f"source port {peer.port} already belongs to slot {self._receiver.owner(peer.port)}: "
                 "two calls of one worker cannot have the same"
             )
-        if stream.rtcp_port:
-            self._rtcp.check(slot, stream.rtcp_address, stream.rtcp_port)
+        self._reporting.check(slot, stream)
         if self._codecs[slot] is not peer.codec:
             self._change_codec(slot, peer.codec)
         self._receiver.connect(slot, peer)
@@ -157,37 +118,21 @@ class Engine(Controls):
         self._transmitter.connect(slot, peer)
         self._connected[slot] = True
         self._select()
-        if stream.rtcp_port:
-            self._report_to(slot, stream.rtcp_address, stream.rtcp_port)
-
-    def _report_to(self, slot: int, address: str, port: int) -> None:
-        self._reports[slot] = address, port
-        if slot not in self._names:
-            self._names[slot] = base64.b64encode(secrets.token_bytes(12)).decode()  # RFC 7022 section 4.2
-        ssrc = self._transmitter.ssrc(slot)
-        self._rtcp.connect(slot, ssrc, address, port, self._names[slot], self._tick)
+        self._reporting.connect(slot, stream, self._tick)
 
     def _change_codec(self, slot: int, codec: Codec) -> None:
         band = self._homes[slot] or self._bands[FORMATS[codec].rate]
-        coder = make_coder(codec, band.rate)
+        self._coders.change(slot, codec, band.rate)
         self._jitter.reset(slot)  # what waits there is of the old codec
-        self._drop_coder(slot)
-        if coder is not None:
-            self._coders[slot] = coder
-            if isinstance(coder, Opus):
-                coder.economise(on=self._economical)
-        self._codecs[slot] = codec
+        before, self._codecs[slot] = self._codecs[slot], codec
         if self._homes[slot] is None:
             band.join(slot)
             self._homes[slot] = band
             self._taps.begin(slot, band.rate)
-        self._keys.reset(slot, FORMATS[codec].clock)
+        if before is None or FORMATS[before].clock != FORMATS[codec].clock:
+            self._keys.reset(slot, FORMATS[codec].clock)
         band.decoder.alaw[slot] = codec is Codec.PCMA
-        band.decoder.coded[slot] = coder is not None
-
-    def _drop_coder(self, slot: int) -> None:
-        self._coders.pop(slot, None)
-        self._codecs[slot] = None
+        band.decoder.coded[slot] = slot in self._coders
 
     def _select(self) -> None:
         for band in self._bands.values():
@@ -198,17 +143,15 @@ class Engine(Controls):
         self._check(slot)
         self._taps.release(slot)
         self._keys.reset(slot)
-        self._rtcp.disconnect(slot)
-        self._reports.pop(slot, None)
-        self._names.pop(slot, None)
+        self._reporting.disconnect(slot)
         self._reception.reset(slot)
         self._receiver.disconnect(slot)
         self._transmitter.disconnect(slot)
         self._jitter.reset(slot)
         for band in self._bands.values():
             band.leave(slot)
-        self._homes[slot] = None
-        self._drop_coder(slot)
+        self._coders.pop(slot, None)
+        self._homes[slot] = self._codecs[slot] = None
         self._counters.retire(slot)
         self._taken[slot] = self._connected[slot] = False
         self._select()
@@ -258,8 +201,7 @@ class Engine(Controls):
         """Go on sending as a new stream, of another SSRC: the peer has heard somebody else meanwhile."""
         self._check(slot)
         self._transmitter.renew(slot)
-        if slot in self._reports:
-            self._report_to(slot, *self._reports[slot])
+        self._reporting.renew(slot, self._tick)
 
     def tick(self) -> list[Event]:
         """Do one step of 20 ms for all connected slots; return what happened, in order."""
@@ -274,13 +216,6 @@ class Engine(Controls):
         self._report()
         self._tick += 1
         return events
-
-    def _adapt(self) -> None:
-        """Let coders prepare for the loss that their peers report."""
-        loss = self._rtcp.peer_loss
-        for slot, coder in self._coders.items():
-            if isinstance(coder, Opus) and not np.isnan(loss[slot]):
-                coder.expect_loss(round(100 * loss[slot]))
 
     def _receive(self, events: list[Event]) -> None:
         self._receiver.run(self._socket.fileno(), events)
@@ -317,9 +252,9 @@ class Engine(Controls):
             self._smooth(slot)
 
     def _report(self) -> None:
-        self._rtcp.run(self._tick, time.time_ns())
+        self._reporting.run(self._tick)
         if not self._tick % ADAPT:
-            self._adapt()
+            self._coders.expect(self._reporting.peer_loss)
 
     def received(self, slot: int) -> Pcm:
         """What the last tick decoded for `slot`: int16 of 0, 1 or 2 frames, valid until the next."""
@@ -336,23 +271,18 @@ class Engine(Controls):
 
     def quality(self, slot: int) -> Quality:
         """How the call of `slot` sounds, by what both sides received."""
-        codec = self._codecs[slot]
-        model = Model.G711 if codec is None else MODELS[codec]
-        return self._rtcp.quality(slot, self.stats(slot), model, BUFFER_MS)
+        return self._reporting.quality(slot, self._codecs[slot], self.stats(slot))
 
     @property
     def rtcp(self) -> Tally:
         """RTCP datagrams of all calls."""
-        return self._rtcp.tally
+        return self._reporting.tally
 
     def economise(self, *, on: bool) -> None:
         """Do with less where it changes little: see `Voice.economise` and `Opus.economise`."""
-        self._economical = on
+        self._coders.economise(on=on)
         for band in self._bands.values():
             band.voice.economise(on=on)
-        for coder in self._coders.values():
-            if isinstance(coder, Opus):
-                coder.economise(on=on)
 
     def totals(self) -> Stats:
         """What was counted for all calls, past ones included."""
@@ -366,7 +296,7 @@ class Engine(Controls):
     def close(self) -> None:
         """Close the sockets; the engine is of no use afterwards."""
         self._socket.close()
-        self._rtcp.close()
+        self._reporting.close()
 
     def _check(self, slot: int) -> None:
         if not 0 <= slot < self.capacity or not self._taken[slot]:

@@ -87,6 +87,7 @@ def test_only_leaves_the_formats_of_the_choice() -> None:
     description = offered(
         "110 9 096 101 97",
         "a=ptime:20",
+        "a=maxptime:60",
         OPUS,
         "a=fmtp:96 stereo=1",
         "a=rtpmap:97 OPUS/48000/2",
@@ -267,6 +268,7 @@ def test_answer_to_opus_has_the_offerers_numbers_and_our_parameters() -> None:
         "a=rtpmap:110 telephone-event/48000",
         "a=fmtp:110 0-15",
         "a=ptime:20",
+        "a=maxptime:60",
         "a=sendrecv",
         "",
     ]
@@ -304,6 +306,7 @@ def test_answer_has_the_same_streams_in_the_same_order() -> None:
         "a=rtpmap:97 telephone-event/8000",
         "a=fmtp:97 0-15",
         "a=ptime:20",
+        "a=maxptime:60",
         "a=recvonly",
         "m=image 0 udptl t38",
         "",

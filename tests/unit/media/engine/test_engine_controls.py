@@ -156,7 +156,7 @@ def test_any_pair_of_ports_is_looked_for_until_one_is_found(monkeypatch: pytest.
     engine = Engine(HOST, 0, 1)
     engine.close()
     assert len(tried) == 5
-    monkeypatch.setattr("media.engine.engine._TRIES", 3)
+    monkeypatch.setattr("media.engine.reporting._TRIES", 3)
     tried.clear()
     with pytest.raises(SetupError, match="is taken"):
         Engine(HOST, 0, 1)
