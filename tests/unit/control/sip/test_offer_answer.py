@@ -87,7 +87,6 @@ def test_only_leaves_the_formats_of_the_choice() -> None:
     description = offered(
         "110 9 096 101 97",
         "a=ptime:20",
-        "a=maxptime:60",
         OPUS,
         "a=fmtp:96 stereo=1",
         "a=rtpmap:97 OPUS/48000/2",
@@ -230,6 +229,7 @@ def test_offer() -> None:
         "a=rtpmap:101 telephone-event/8000",
         "a=fmtp:101 0-15",
         "a=ptime:20",
+        "a=maxptime:60",
         "a=sendrecv",
         "",
     ]
