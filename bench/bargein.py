@@ -40,7 +40,6 @@ BEFORE, AFTER = (0.4, 0.8), 0.6
 """Seconds of tone before the caller speaks, from and to; seconds from the caller's last word to the next play."""
 TICK, WINDOW, UNIT = 20, 32, 4
 """ms: the engine's tick, the detector's window, and what all their distances are multiples of."""
-COUNTS = ("barge_ins", "early", "missed")
 PARTS = (("p50", 0.5), ("p95", 0.95), ("max", 1.0))
 
 
@@ -126,11 +125,12 @@ class BargeIn:
     onset_to_last: float
     decision_to_last: float
     """From the tick in which voice had lasted long enough."""
-    reaction: float | None
-    """From that tick until the bot has answered it."""
+    reaction: float
+    """From that tick until the bot has answered ``speaking``; NaN where it need not."""
 
 
 Outcome = BargeIn | Failure
+COUNTS = ("barge_ins", "early", "missed")
 TIMES = [each.name for each in fields(BargeIn)]
 
 
@@ -158,7 +158,7 @@ def judge(events: Sequence[Event], packets: Sequence[RtpPacket], line: Line) -> 
         voice_to_onset=onset - began,
         onset_to_last=last - onset,
         decision_to_last=last - decided,
-        reaction=answered[0] if answered else None,
+        reaction=answered[0] if answered else math.nan,
     )
 
 
@@ -233,10 +233,9 @@ async def measure(
 ) -> Mapping[str, float]:
     """All barge-ins of one setting, as figures."""
     async with AsyncExitStack() as stack:
-        lines = []
-        for number in range(size.calls):
-            rng = np.random.default_rng([size.seed, setting.padding, number])
-            lines.append(await stack.enter_async_context(standing(system, setting, rng)))
+        # The callers of all settings do the same.
+        rngs = [np.random.default_rng([size.seed, number]) for number in range(size.calls)]
+        lines = [await stack.enter_async_context(standing(system, setting, rng)) for rng in rngs]
         parts = await asyncio.gather(
             *(talk(line, texts, size.rounds, number * size.rounds) for number, line in enumerate(lines))
         )
@@ -249,7 +248,7 @@ def figures(outcomes: Sequence[Outcome]) -> dict[str, float]:
     counts = len(found), outcomes.count(Failure.EARLY), outcomes.count(Failure.MISSED)
     answer: dict[str, float] = dict(zip(COUNTS, counts, strict=True))
     for name in TIMES:
-        values = [value for each in found if (value := getattr(each, name)) is not None]
+        values = [value for each in found if not math.isnan(value := getattr(each, name))]
         if values:
             answer |= {f"{name}_{part}_ms": round(percentile(values, share), 1) for part, share in PARTS}
     return answer
@@ -284,14 +283,7 @@ def main() -> int:
     parser.add_argument("--calls", type=int, default=8, help="calls at a time")
     parser.add_argument("--rounds", type=int, default=6, help="barge-ins of a call")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument(
-        "--settings",
-        nargs="+",
-        choices=SETTINGS,
-        default=list(SETTINGS),
-        metavar="NAME",
-        help=f"of {', '.join(SETTINGS)}",
-    )
+    parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS), metavar="NAME")
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     options = parser.parse_args()
     size = Size(options.calls, options.rounds, options.seed)
