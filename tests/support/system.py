@@ -140,13 +140,16 @@ class System:
         found += [f"socket {path}" for path in self.settings.run_dir.rglob("*") if path.is_socket()]
         used = self.used_ports()
         for connection in psutil.net_connections("inet"):
-            if connection.status in (psutil.CONN_LISTEN, psutil.CONN_NONE) and connection.laddr in used:
-                found.append(f"port {connection.laddr}")
+            transport = "tcp" if connection.type is socket.SOCK_STREAM else "udp"
+            listens = connection.status in (psutil.CONN_LISTEN, psutil.CONN_NONE)
+            if listens and (transport, *connection.laddr) in used:
+                found.append(f"port {connection.laddr} ({transport})")
         return found
 
-    def used_ports(self) -> set[tuple[str, int]]:
-        """Return every address and port that this system listens on, those of calls left out."""
-        return {(point.address, point.port) for point in endpoints(self.settings, [self.sip.host])}
+    def used_ports(self) -> set[tuple[str, str, int]]:
+        """Return every transport, address and port that this system listens on, those of calls left out."""
+        points = endpoints(self.settings, [self.sip.host])
+        return {(point.transport, point.address, point.port) for point in points}
 
 
 @asynccontextmanager
