@@ -114,6 +114,7 @@ class Job:
     record: Path | None = None
     """Folder of the files."""
     fifo: bool = False
+    lever: bool = False
 
     @property
     def payload_type(self) -> int:
@@ -174,9 +175,9 @@ def cpu_seconds() -> float:
 class Watch:
     """What a worker does between ticks; a fifth into the run it looks at the memory, so that growth shows."""
 
-    def __init__(self, ticks: int, engine: Engine) -> None:
+    def __init__(self, ticks: int, engine: Engine, *, lever: bool) -> None:
         self._ticks, self._count = ticks // 5, 0
-        self._engine = engine
+        self._engine, self._lever = engine, lever
         self.settled = self.saving = 0
         self.safe, self.overload = SafePoint(), Overload()
 
@@ -187,9 +188,9 @@ class Watch:
             self.settled = resident()
         before = self.overload.level
         level = self.overload.observe(busy, int(left < -PERIOD))
-        if level is not before:
+        if level is not before and self._lever:
             self._engine.economise(on=level >= Level.SAVING)
-        self.saving += level >= Level.SAVING
+        self.saving += self._lever and level >= Level.SAVING
         self.safe.rest(left)
 
 
@@ -198,7 +199,7 @@ async def measure(job: Job) -> dict[str, float]:
     calls, seconds = job.calls, job.seconds
     before = resident()
     engine = TimedEngine(calls)
-    watch = Watch(round(seconds * TICKS), engine)
+    watch = Watch(round(seconds * TICKS), engine, lever=job.lever)
     clock = TickClock(engine, lambda _: None, watch.rest)
     recorder = None if job.record is None else Recorder(job.record, lambda call: call())
     with tempfile.TemporaryDirectory() as folder:
@@ -278,6 +279,7 @@ def main() -> None:
         "--record", type=Path, metavar="FOLDER", help="record every call; the files are left there"
     )
     parser.add_argument("--fifo", action="store_true", help="give the engine real-time priority")
+    parser.add_argument("--lever", action="store_true", help="save work under load, as a worker does")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args()
     if not load.PROBES <= arguments.calls <= 10000 or not 0.1 <= arguments.seconds <= 3600:
@@ -294,6 +296,7 @@ def main() -> None:
         arguments.pauses,
         arguments.record,
         arguments.fifo,
+        arguments.lever,
     )
     figures = uvloop.run(measure(job))
     if arguments.json:

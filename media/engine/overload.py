@@ -25,9 +25,9 @@ class Level(IntEnum):
     """No new call is taken."""
 
 
-ENTER = {Level.SAVING: 0.70, Level.FULL: 0.85}
+ENTER = {Level.SAVING: 0.75, Level.FULL: 0.90}
 """Share of a tick from which a level holds."""
-LEAVE = {Level.SAVING: 0.55, Level.FULL: 0.75}
+LEAVE = {Level.SAVING: 0.60, Level.FULL: 0.80}
 """Share below which it is left."""
 
 

@@ -26,8 +26,8 @@ def test_one_long_tick_changes_nothing() -> None:
 
 def test_work_is_saved_first_and_then_calls_are_refused() -> None:
     overload = Overload(TICK)
-    assert loaded(overload, 0.75, 10 * MEMORY) is Level.SAVING
-    assert loaded(overload, 0.9, 10 * MEMORY) is Level.FULL
+    assert loaded(overload, 0.8, 10 * MEMORY) is Level.SAVING
+    assert loaded(overload, 0.95, 10 * MEMORY) is Level.FULL
 
 
 def test_levels_are_left_one_after_the_other_once_it_is_calm() -> None:
@@ -41,7 +41,7 @@ def test_levels_are_left_one_after_the_other_once_it_is_calm() -> None:
 
 def test_a_share_between_entering_and_leaving_holds_the_level() -> None:
     overload = Overload(TICK)
-    loaded(overload, 0.72, 10 * MEMORY)
+    loaded(overload, 0.78, 10 * MEMORY)
     assert loaded(overload, 0.65, 10 * CALM) is Level.SAVING
 
 
