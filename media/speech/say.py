@@ -5,6 +5,7 @@ import io
 import subprocess
 import sys
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,7 @@ def render(text: str, voice: Voice, sample_rate: int) -> Samples:
 
 def speak(text: str, voice: Voice, sample_rate: int) -> Samples:
     """`text` spoken in this process. Raises SpeechError."""
-    synthesiser = EspeakNg()
+    synthesiser = _synthesiser()
     resampler = Resampler(synthesiser.sample_rate, sample_rate)
     chunks: list[Samples] = []
 
@@ -45,6 +46,12 @@ def speak(text: str, voice: Voice, sample_rate: int) -> Samples:
 
     synthesiser.say(clean(text), voice, put)
     return np.concatenate([*chunks, resampler.push(np.zeros(0, np.int16), last=True)])
+
+
+@cache
+def _synthesiser() -> EspeakNg:
+    """The library is for one use in a process: begun a second time, it may speak without end."""
+    return EspeakNg()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
