@@ -69,10 +69,11 @@ class FarStream:
 class TimedEngine(Engine):
     """The engine, with processor time noted by stage, and probe calls that play back what they hear."""
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, ticks: int) -> None:
         super().__init__(load.ADDRESS, 0, capacity)
         self.spent: Counter[str] = Counter()
-        self.durations: list[float] = []
+        self.durations = np.full(ticks, 0.0)
+        self.ticked = 0
         self.echoes: list[tuple[int, Segment]] = []
 
     def tick(self) -> list[Event]:
@@ -82,7 +83,8 @@ class TimedEngine(Engine):
             heard = self.received(slot)
             if len(heard):
                 segment.append(heard.copy())
-        self.durations.append(time.perf_counter() - start)
+        self.durations[self.ticked % len(self.durations)] = time.perf_counter() - start
+        self.ticked += 1
         return events
 
 
@@ -166,6 +168,14 @@ def resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
+def stolen_ms() -> float:
+    """Time that the machine beneath a virtual one took from the engine's processor."""
+    line = next(
+        line for line in Path("/proc/stat").read_text().splitlines() if line.startswith(f"cpu{ENGINE_CPU} ")
+    )
+    return int(line.split()[8]) * 1000 / os.sysconf("SC_CLK_TCK")
+
+
 def cpu_seconds() -> float:
     """Processor time of this process."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
@@ -198,7 +208,7 @@ async def measure(job: Job) -> dict[str, float]:
     """Run the engine under load; the figures of the report."""
     calls, seconds = job.calls, job.seconds
     before = resident()
-    engine = TimedEngine(calls)
+    engine = TimedEngine(calls, round(seconds * TICKS) + 200)
     watch = Watch(round(seconds * TICKS), engine, lever=job.lever)
     clock = TickClock(engine, lambda _: None, watch.rest)
     recorder = None if job.record is None else Recorder(job.record, lambda call: call())
@@ -214,11 +224,11 @@ async def measure(job: Job) -> dict[str, float]:
                     prioritise("on")
                 watch.safe.start()
                 clock.start()
-                cpu, wall = cpu_seconds(), time.monotonic()
+                cpu, wall, stolen = cpu_seconds(), time.monotonic(), stolen_ms()
                 started = clock.schedule.ticks
                 await load.tell(far)
                 await load.line(far)
-                cpu, wall = cpu_seconds() - cpu, time.monotonic() - wall
+                cpu, wall, stolen = cpu_seconds() - cpu, time.monotonic() - wall, stolen_ms() - stolen
                 await asyncio.sleep(0.2)
                 after = resident()
                 clock.stop()
@@ -231,7 +241,7 @@ async def measure(job: Job) -> dict[str, float]:
             engine.close()
             watch.safe.stop()
     totals, schedule = engine.totals(), clock.schedule
-    durations = np.array(engine.durations) * 1e3
+    durations = engine.durations[: engine.ticked] * 1e3
     ticks = schedule.ticks - started
     figures = {
         "calls": calls,
@@ -239,6 +249,7 @@ async def measure(job: Job) -> dict[str, float]:
         "core_percent": round(cpu / wall * 100, 1),
         "ticks": schedule.ticks,
         "late_ticks": schedule.late,
+        "stolen_ms": round(stolen),
         "saving_ticks": watch.saving,
         "lost_packets": counted["sent"] - totals.received - totals.late + counted["missing"] + totals.unsent,
         "strangers": engine.strangers,
