@@ -32,6 +32,7 @@ import numpy as np
 import uvloop
 
 from bench import load
+from bench.caller import conversation
 from media.engine.arrays import TICKS
 from media.engine.clock import LATENESS, PERIOD, TickClock
 from media.engine.codecs.registry import make_coder
@@ -128,7 +129,7 @@ def said(job: Job) -> load.Talk:
     form = FORMATS[job.codec]
     coder = make_coder(job.codec, form.rate)
     if coder is None:
-        return load.conversation() if job.pauses else load.noise()
+        return conversation() if job.pauses else load.noise()
     pcm = np.random.default_rng(1).normal(0, 3000, (50, form.rate // TICKS)).astype(np.int16)
     packets = [coder.encode(frame) for frame in pcm]
     lengths = np.array([len(packet) for packet in packets])

@@ -26,11 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from control.config import Speech
-from media.engine.g711 import ULAW_ENCODE
 from media.engine.sockets import Batch, packed
-from media.speech import say
-from media.speech.voice import Voice
 
 ADDRESS = "127.0.0.1"
 FIRST_PORT, LAST_PORT = 20_001, 32_767
@@ -39,14 +35,6 @@ SLICES = 10
 """Parts of a tick that sends are spread over."""
 STAGGER = 37
 """Packets by which calls are apart in what they say."""
-SENTENCES = (
-    "Hello, I would like to ask about my last bill.",
-    "It says that I called abroad in March, but I was at home.",
-    "Yes.",
-    "My customer number is four, seven, one, one, zero, eight.",
-    "No, that is not what I meant. Could you look at it again, please?",
-    "Thank you, goodbye.",
-)
 DRAIN = 10
 """Ticks between two looks into the sockets."""
 PROBES = 10
@@ -76,20 +64,6 @@ class Talk:
     def load(cls, path: Path) -> "Talk":
         stored = np.load(path)
         return cls(stored["packets"], stored["lengths"], *map(int, stored["head"]))
-
-
-def conversation() -> Talk:
-    """PCMU of somebody who speaks two fifths of the time, in sentences, over soft line noise."""
-    voice = Voice(Speech().speaker)
-    rng = np.random.default_rng(3)
-    parts = []
-    for sentence in SENTENCES:
-        speech = say.render(sentence, voice, 8000)
-        parts += [speech, np.zeros(round(1.5 * len(speech)), np.int16)]
-    pcm = np.concatenate(parts)
-    pcm = pcm[: len(pcm) // 160 * 160] + rng.normal(0, 12, len(pcm) // 160 * 160)
-    frames = np.clip(pcm, -32768, 32767).astype(np.int16).reshape(-1, 160)
-    return Talk(ULAW_ENCODE[frames.view(np.uint16)], np.full(len(frames), 160, np.int64))
 
 
 def noise() -> Talk:
