@@ -11,7 +11,6 @@ from media.engine.coders import Coders
 from media.engine.controls import Controls
 from media.engine.jitter import Jitter
 from media.engine.keys import NO_KEYS, KeySender
-from media.engine.keys import check as check_keys
 from media.engine.quality import Quality, Reception
 from media.engine.receive import Receiver
 from media.engine.reporting import open_sockets
@@ -20,13 +19,10 @@ from media.engine.rtcpsocket import Tally
 from media.engine.stats import Counters, Stats
 from media.engine.stream import FORMATS, Codec, Stream, check
 from media.engine.taps import Reader, Side, Sink, Taps
-from media.engine.tones import dtmf
 from media.engine.transmit import Transmitter
 
 ADAPT = 50
 """Ticks between two looks at what the peers miss."""
-LONGEST_TONES_MS = 60_000
-"""Of keys that are sent as tones."""
 
 
 class Engine(Controls):
@@ -116,6 +112,8 @@ class Engine(Controls):
         self._receiver.connect(slot, peer)
         self._reception.connect(slot, FORMATS[peer.codec].clock)
         self._transmitter.connect(slot, peer)
+        if not self._transmitter.takes_events(slot):
+            self._keys.reset(slot, FORMATS[peer.codec].clock)  # those that wait have no payload type any more
         self._connected[slot] = True
         self._select()
         self._reporting.connect(slot, stream, self._tick)
@@ -171,14 +169,8 @@ class Engine(Controls):
         band = self.home(slot)
         if self._transmitter.takes_events(slot):
             self._keys.press(slot, digits, duration_ms, gap_ms)
-            return
-        check_keys(digits, duration_ms, gap_ms)
-        milliseconds = len(digits) * (duration_ms + gap_ms)
-        if milliseconds > LONGEST_TONES_MS:
-            raise MediaError(
-                f"{len(digits)} keys as tones take {milliseconds} ms: {LONGEST_TONES_MS} are the most at a time"
-            )
-        band.tones.press(slot, dtmf(digits, band.rate, duration_ms, gap_ms))
+        else:
+            band.tones.press(slot, digits, duration_ms, gap_ms)
 
     def subscribe(self, slot: int, sides: tuple[Side, ...], *, every: int, rate: int, sink: Sink) -> Reader:
         """Hand the audio of `slot` to `sink` from the next tick on; see `Taps.subscribe`."""

@@ -266,6 +266,7 @@ class Taps:
         try:
             reader.sink(pcm, lost * (reader.kind.rate // 50))
         except Exception:
+            # A fault in one reader must cost neither the tick nor other readers anything.
             log.exception("slot %d: a tap failed and is closed", reader.slot)
             if reader.open:
                 self._end(reader)

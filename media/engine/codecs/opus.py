@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from control.errors import MediaError
-from media.engine.arrays import Bytes, Ints, Pcm
+from media.engine.arrays import Bytes, Pcm
 from media.engine.codecs.base import MAX_MS, MAX_PACKET, Payload, load
 
 _OK = 0
@@ -43,15 +43,6 @@ _PACKET_UNITS = tuple(
     0 if toc & 3 == _ARBITRARY else units << (toc & 3 > 0) for toc, units in enumerate(_FRAME_UNITS)
 )
 """Duration of a packet by its first byte; 0 where the second one decides."""
-_FRAME_UNITS_OF, _PACKET_UNITS_OF = np.array(_FRAME_UNITS), np.array(_PACKET_UNITS)
-
-
-def packet_samples(payload: Bytes, size: Ints, rate: int) -> Ints:
-    """`Opus.samples` of many packets: int64 (n,); `payload` uint8 (n, 2 or more) holds `size` bytes each."""
-    first, second = payload[:, 0], payload[:, 1]
-    arbitrary = np.where(size > 1, (second & 63) * _FRAME_UNITS_OF[first], 0)
-    units = np.where(first & 3 == _ARBITRARY, arbitrary, _PACKET_UNITS_OF[first])
-    return np.where((size > 0) & (units <= _MAX_UNITS), units, 0) * (rate // _UNITS_PER_SECOND)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

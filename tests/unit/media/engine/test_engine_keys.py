@@ -191,13 +191,23 @@ def test_a_change_of_codec_ends_the_keys(bench: Bench) -> None:
     assert {int.from_bytes(packet.payload[2:], "big") % 160 for packet in keys(call)} == {0}
 
 
+def test_keys_end_when_the_peer_takes_no_events_any_more(bench: Bench) -> None:
+    call = bench.call()
+    bench.engine.press(call.slot, "123")
+    bench.ticks(3)
+    call.connect(Codec.PCMU, event_payload_type=None)
+    call.got = []
+    bench.ticks(30)
+    assert {len(packet.payload) for packet in call.got} == {160}
+
+
 def test_what_is_no_key_is_refused(bench: Bench) -> None:
     call, deaf = bench.call(), bench.call(event_payload_type=None)
     with pytest.raises(MediaError, match="keys are 0 to 9"):
         bench.engine.press(call.slot, "1x")
     with pytest.raises(MediaError, match="keys are 0 to 9"):
         bench.engine.press(deaf.slot, "1x")
-    with pytest.raises(MediaError, match="are the most at a time"):
+    with pytest.raises(MediaError, match="are the most of either"):
         bench.engine.press(deaf.slot, "12", duration_ms=50_000)
     with pytest.raises(MediaError, match="has no codec yet"):
         bench.engine.press(bench.engine.allocate(), "1")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from control.errors import MediaError
 from media.engine.arrays import Pcm
 from media.engine.codecs.base import MAX_PACKET
-from media.engine.codecs.opus import Opus, OpusOptions, packet_samples
+from media.engine.codecs.opus import Opus, OpusOptions
 from tests.support import libopus
 from tests.support.voicelike import likeness, voice
 
@@ -216,16 +216,6 @@ def test_nothing_raises(payloads: list[bytes], rate: int) -> None:
 def test_duration_is_that_of_libopus(payload: bytes, rate: int) -> None:
     expected = max(0, libopus.samples(payload, rate)) if payload else 0
     assert Opus(rate).samples(payload) == expected
-
-
-@given(st.lists(st.binary(max_size=4), min_size=1, max_size=50), st.sampled_from(RATES))
-def test_durations_of_many(payloads: list[bytes], rate: int) -> None:
-    rows = np.full((len(payloads), 4), 0xFF, np.uint8)
-    for row, payload in zip(rows, payloads, strict=True):
-        row[: len(payload)] = np.frombuffer(payload, np.uint8)
-    size = np.array([len(payload) for payload in payloads])
-    coder = Opus(rate)
-    assert packet_samples(rows, size, rate).tolist() == [coder.samples(payload) for payload in payloads]
 
 
 def test_every_first_byte() -> None:
