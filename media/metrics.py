@@ -50,6 +50,9 @@ class Metrics(Collector):
         yield GaugeMetricFamily(
             "sidecall_load_level", "0: easy, 1: saving work, 2: taking no calls.", worker.overload.level
         )
+        yield CounterMetricFamily(
+            "sidecall_codec_errors", "Packets and frames that a codec refused.", worker.engine.codec_errors
+        )
         yield from worker.call_quality.collect()
         reports = CounterMetricFamily(
             "sidecall_rtcp_packets", "RTCP datagrams of all calls.", labels=["outcome"]

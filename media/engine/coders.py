@@ -15,14 +15,26 @@ class Coders(dict[int, Coder]):
     def __init__(self) -> None:
         super().__init__()
         self._economical = False
+        self._past = 0
 
     def change(self, slot: int, codec: Codec, rate: int) -> None:
         """Code `slot` with `codec` in the band of `rate` from now on. Raises MediaError; then nothing changes."""
         coder = make_coder(codec, rate)
-        self.pop(slot, None)
+        self.drop(slot)
         if coder is not None:
             self[slot] = coder
             self._temper(coder)
+
+    def drop(self, slot: int) -> None:
+        """Forget the coder of `slot`, if it has one."""
+        coder = self.pop(slot, None)
+        if coder is not None:
+            self._past += coder.errors
+
+    @property
+    def errors(self) -> int:
+        """Packets that could not be decoded and frames that could not be encoded, of past calls as well."""
+        return self._past + sum(coder.errors for coder in self.values())
 
     def economise(self, *, on: bool) -> None:
         """Code at less cost where it changes little, see `Opus.economise`; or not any more."""

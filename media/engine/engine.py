@@ -148,7 +148,7 @@ class Engine(Controls):
         self._jitter.reset(slot)
         for band in self._bands.values():
             band.leave(slot)
-        self._coders.pop(slot, None)
+        self._coders.drop(slot)
         self._homes[slot] = self._codecs[slot] = None
         self._counters.retire(slot)
         self._taken[slot] = self._connected[slot] = False
@@ -279,6 +279,11 @@ class Engine(Controls):
     def totals(self) -> Stats:
         """What was counted for all calls, past ones included."""
         return self._counters.totals()
+
+    @property
+    def codec_errors(self) -> int:
+        """As `Coders.errors`: what was concealed, or not sent."""
+        return self._coders.errors
 
     @property
     def strangers(self) -> int:

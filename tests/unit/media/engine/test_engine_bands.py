@@ -240,10 +240,14 @@ def test_malformed_opus_is_counted_and_concealed(bench: Bench) -> None:
     before = len(call.sound)
     bench.talk(call, [b"\xff\xff", b"\x03", payloads[22][:1] + b"\xff" * 470])
     assert 1 <= coder.errors <= 3
+    refused = coder.errors
     assert len(call.sound) > before
     bench.talk(call, payloads[23:])
     assert likeness(call.sound[-320 * 27 :], voice(16000, 1)[320 * 25 :]) > 0.9
     assert bench.engine.stats(call.slot).bad == 0
+    assert bench.engine.codec_errors == refused
+    call.release()
+    assert bench.engine.codec_errors == refused
 
 
 @given(st.lists(st.binary(max_size=500), min_size=1, max_size=30))
