@@ -16,7 +16,9 @@ from control.config import Settings
 from control.errors import ConfigError, LegError, SetupError, SpeechError
 from control.ports import rtp_ports
 from control.tasks import Tasks
-from media.api.server import Arrival, Outbox, make_app
+from media.api.gate import Arrival, CallSummary, Refusal
+from media.api.outbox import Outbox
+from media.api.server import make_app
 from media.callquality import CallQuality
 from media.engine import reports
 from media.engine.clock import TickClock
@@ -86,12 +88,12 @@ class Worker:
 
     # Gate
 
-    def refusal(self, arrival: Arrival) -> tuple[HTTPStatus, str] | None:
+    async def refusal(self, arrival: Arrival) -> Refusal | None:
         """Why this bot cannot be served now, or None."""
         if arrival.session_id in self.sessions:
-            return HTTPStatus.CONFLICT, f"a session with id {arrival.session_id} is open"
+            return Refusal(HTTPStatus.CONFLICT, f"a session with id {arrival.session_id} is open", "id")
         if (reason := self.ready()) is not None:
-            return HTTPStatus.SERVICE_UNAVAILABLE, reason
+            return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, reason)
         return None
 
     def session(self, arrival: Arrival, outbox: Outbox) -> Session:
@@ -99,6 +101,17 @@ class Worker:
         session = Session(arrival, self._services, outbox, self)
         self.sessions[session.id] = session
         return session
+
+    async def calls(self) -> list[CallSummary]:
+        """Every session of this node."""
+        return [session.describe() for session in self.sessions.values()]
+
+    async def kill(self, session_id: str) -> bool:
+        """End a session of this node; whether there was one."""
+        session = self.sessions.get(session_id)
+        if session is not None:
+            session.kill()
+        return session is not None
 
     def ready(self) -> str | None:
         """Why this worker cannot take calls, or None when it can."""

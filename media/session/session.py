@@ -19,7 +19,9 @@ from control.errors import CommandError, EngineFullError, LegError, MediaError
 from control.rtpengine.media import Endpoint, Stream
 from control.tasks import Tasks
 from media.api import commands, events
-from media.api.server import Arrival, Outbox
+from media.api.gate import Arrival, CallSummary
+from media.api.masking import masked
+from media.api.outbox import Outbox
 from media.engine.engine import Engine
 from media.fetch import Fetcher
 from media.recorder import Recorder
@@ -142,6 +144,23 @@ class Session:
         """Binary frames carry audio of another call type."""
         if self.state is not State.ENDED:
             self.error("command", f"{len(data)} binary bytes: /call/sip takes commands as text only", 400)
+
+    def pinged(self, payload: str) -> None:
+        """A WebSocket ping was sent."""
+        log.debug("- session %s: ping %s", self.id, payload)
+
+    def describe(self) -> CallSummary:
+        """What lists show of this session."""
+        return CallSummary(
+            id=self.id,
+            call_type=self.arrival.call_type,
+            created_at=self.call.start,
+            option=masked(self.option),
+        )
+
+    def kill(self) -> None:
+        """End the call because an operator wants it."""
+        self.finish("system", "killed")
 
     async def disconnected(self) -> None:
         """The socket is closed: end the call if it still stands."""

@@ -18,8 +18,9 @@ from control.rtpengine.media import Stream
 from control.sip.sdp import Direction
 from control.tasks import Tasks
 from media.api import events
+from media.api.gate import Arrival
 from media.api.options import SynthesisOption
-from media.api.server import Arrival, Outbox
+from media.api.outbox import Outbox
 from media.engine import reports
 from media.engine.engine import Engine
 from media.fetch import Fetcher
@@ -139,6 +140,7 @@ class Mailbox(Outbox):
 
     def __init__(self) -> None:
         self.events: list[Event] = []
+        self.audio: list[bytes] = []
         self.late: list[Event] = []
         """Sent after the end: the bot never reads them."""
         self.closed: tuple[int, str] | None = None
@@ -147,6 +149,10 @@ class Mailbox(Outbox):
     def send(self, event: events.Event) -> None:
         (self.late if self.closed else self.events).append(json.loads(events.encode(event)))
         self._news.set()
+
+    def send_audio(self, data: bytes) -> None:
+        if not self.closed:
+            self.audio.append(data)
 
     def close(self, code: int, reason: str) -> None:
         assert self.closed is None
@@ -206,7 +212,7 @@ class House:
         track: str = "server-side-track",
     ) -> "Guest":
         """A bot that has just connected."""
-        guest = Guest(self, Arrival(session_id, claims, pool, track))
+        guest = Guest(self, Arrival(session_id=session_id, claims=claims, pool=pool, track_id=track))
         self.guests.append(guest)
         return guest
 
