@@ -25,8 +25,8 @@ from media.engine import reports
 from media.engine.engine import Engine
 from media.fetch import Fetcher
 from media.recorder import Recorder
-from media.session import calling
 from media.session.heard import heard
+from media.session.lines.sip import JOIN_SECONDS
 from media.session.session import Services, Session
 from media.session.state import State
 from media.speech.voice import Samples
@@ -197,11 +197,12 @@ class House:
         assert slot not in self.slots
         self.slots[slot] = session
 
+    def gave_slot(self, slot: int) -> None:
+        del self.slots[slot]
+
     def ended(self, session: Session) -> None:
         assert session not in self.over
         self.over.append(session)
-        if session.slot is not None:
-            assert self.slots.pop(session.slot) is session
 
     def guest(
         self,
@@ -258,12 +259,12 @@ class Guest:
 
     def tell(self, kind: type[models.Notice], leg: str = LEG, **fields: Any) -> None:
         """Control reports something of the leg."""
-        calling.noticed(self.session, kind(leg=leg, session=self.session.id, **fields))
+        self.session.noticed(kind(leg=leg, session=self.session.id, **fields))
 
     async def wait_in_pool(self) -> None:
         """Wait until the session waits for a call."""
         await idle()
-        await self.house.clock.advance(calling.JOIN_SECONDS)
+        await self.house.clock.advance(JOIN_SECONDS)
         await idle()
         assert self.state is State.WAITING
 
