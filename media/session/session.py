@@ -136,6 +136,8 @@ class Session:
                         queued for queued in self._queue if not isinstance(queued, PLAYING_COMMANDS)
                     )
                     playback.interrupt(self, command)
+                    if self.transfer is not None:
+                        self.transfer.interrupt()
                 case _:
                     self._queue.append(command)
                     self._queued.set()

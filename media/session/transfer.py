@@ -146,6 +146,10 @@ class Transfer:
         if isinstance(event, reports.DigitPressed):
             self._digit(event.digit)
 
+    def interrupt(self) -> None:
+        """The bot wants silence."""
+        self._music.stop()
+
     def _ringing(self, stream: Stream | None) -> None:
         session = self._session
         if stream is not None and not self._join(stream):

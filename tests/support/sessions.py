@@ -18,6 +18,7 @@ from control.rtpengine.media import Stream
 from control.sip.sdp import Direction
 from control.tasks import Tasks
 from media.api import events
+from media.api.calltype import CallType
 from media.api.gate import Arrival
 from media.api.options import SynthesisOption
 from media.api.outbox import Outbox
@@ -37,7 +38,7 @@ Event = dict[str, Any]
 ModelT = TypeVar("ModelT", bound=models.Model)
 
 CALLER, CALLEE = "sip:alice@192.0.2.1", "sip:bot@192.0.2.2"
-LEG = "leg-1"
+LEG, TARGET = "leg-1", "leg-2"
 WORD = 800
 """Samples of a spoken word: 100 ms, five ticks."""
 NOT_CONNECTED = LegError(LegErrorCode.NOT_CONNECTED, "control cannot be reached")
@@ -61,6 +62,8 @@ class FakeControl(LegClient):
             models.Ring: models.Media(stream=stream, sdp="v=0"),
             models.Accept: models.Media(stream=stream, sdp="v=0"),
             models.Invite: models.Invited(leg=LEG, caller=CALLER, callee=CALLEE),
+            models.Refer: models.Invited(leg=TARGET, caller=CALLER, callee=CALLEE),
+            models.Connect: models.Connected(leg=LEG, stream=stream, sdp="v=0 ours"),
         }
         self._gates: dict[type[models.Message], asyncio.Event] = {}
 
@@ -211,9 +214,13 @@ class House:
         claims: bool = False,
         pool: str | None = None,
         track: str = "server-side-track",
+        call_type: CallType = CallType.SIP,
     ) -> "Guest":
         """A bot that has just connected."""
-        guest = Guest(self, Arrival(session_id=session_id, claims=claims, pool=pool, track_id=track))
+        arrival = Arrival(
+            session_id=session_id, claims=claims, pool=pool, track_id=track, call_type=call_type
+        )
+        guest = Guest(self, arrival)
         self.guests.append(guest)
         return guest
 
