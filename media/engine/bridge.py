@@ -5,7 +5,7 @@ from media.engine.engine import Engine
 from media.engine.segment import Segment, State
 from media.engine.taps import Side
 
-MOST_MS = 60
+MOST_MS = 40
 """Audio that waits to be played. More comes only while the target plays nothing of it: then the oldest is dropped."""
 
 
@@ -33,9 +33,9 @@ class Bridge:
     """Plays the caller of slot `source` on slot `target`, evenly, one frame a tick, from the next tick on.
 
     The target's queue is used: what was queued before is played first. On a clean line a sample is played 40 ms
-    (2 frames) after it was heard, and never more than MOST_MS later than that. The bridge ends by `close`, and when
-    the source is released, or the target is stopped or released. Raises MediaError for slots that are not
-    connected.
+    (2 frames) after it was heard; 60 ms once the target has played nothing of it for a while. The bridge ends by
+    `close`, and when the source is released, or the target is stopped or released. Raises MediaError for slots that
+    are not connected.
     """
 
     def __init__(self, engine: Engine, source: int, target: int) -> None:

@@ -13,7 +13,7 @@ from media.engine.segment import Segment, State
 from media.engine.stream import FORMATS, Codec
 from media.engine.tones import MILLIWATT
 from media.engine.wire import Form
-from tests.support import callbench, speech
+from tests.support import callbench
 from tests.support.callbench import Bench, Call, decode, encode, likeness
 
 BANDS = [Codec.PCMU, Codec.G722]
@@ -51,14 +51,11 @@ def test_what_one_says_the_other_hears_soon(bench: Bench, source: Codec, target:
     for packet in encode(source, np.tile(quiet, 25)):
         one.say(packet)
         bench.ticks()
-    said = speech.read()[: 3 * 8000] if hasattr(speech, "read") else tone(8000, 100)
-    del said
     say(bench, one, 50)
     bench.ticks(5)
     heard, rate = decode(target, two.got), FORMATS[target].rate
-    assert 20 <= (onset(heard) / rate - 0.5) * 1000 <= 60
+    assert 40 <= (onset(heard) / rate - 0.5) * 1000 < 50
     assert likeness(heard, tone(rate, 50)) > 0.99
-    assert not decode(source, one.got).any() or source is not Codec.PCMU
 
 
 def test_the_end_of_a_bridge(bench: Bench) -> None:
