@@ -41,6 +41,8 @@ class _Line:
     samples: int
     most: int
     ring: Pcm
+    received: int = 0
+    """Samples, heard, waiting, or still to be decoded."""
     tail: int = 0
     """Samples decoded."""
     broken: bytes = b""
@@ -106,9 +108,11 @@ class Intake:
         dropped = max(0, units - max(0, room)) * line.unit
         if dropped:
             data = data[: len(data) - dropped]
-        self._received[slot] += len(data) // line.unit * line.samples
-        size = len(line.ring) - waits
-        if not line.rest and units * line.samples <= size:
+            units -= dropped // line.unit
+        samples = units * line.samples
+        line.received += samples
+        self._received[slot] = line.received
+        if not line.rest and samples <= len(line.ring) - waits:
             self._write(slot, line, data)
         else:
             line.rest += data

@@ -163,12 +163,12 @@ def _linear(data: bytes) -> Pcm:
 
 
 def _ulaw(data: bytes) -> Pcm:
-    pcm: Pcm = g711.ULAW_DECODE[np.frombuffer(data, np.uint8)]
+    pcm: Pcm = g711.ULAW_DECODE.take(np.frombuffer(data, np.uint8))
     return pcm
 
 
 def _alaw(data: bytes) -> Pcm:
-    pcm: Pcm = g711.ALAW_DECODE[np.frombuffer(data, np.uint8)]
+    pcm: Pcm = g711.ALAW_DECODE.take(np.frombuffer(data, np.uint8))
     return pcm
 
 
