@@ -11,6 +11,9 @@ _USERINFO = re.compile(r"//[^/@\s]*@")
 _SIP_PASSWORD = re.compile(r"(\bsips?:[^:@\s<>;]*):[^@\s<>]*@", re.IGNORECASE)
 _PARAMETER = re.compile(r"([?&]([^=&#\s]+)=)[^&#\s]+")
 """Of a URL's query."""
+_SDP_KEY = re.compile(r"(\binline:|\bice-pwd:)[^\s|]+")
+"""Of SRTP (RFC 4568) and ICE (RFC 8839)."""
+_SIGNS = ("@", "signature=", "inline:", "icepwd:")
 MASK = "***"
 
 
@@ -29,7 +32,7 @@ def masked_values(given: Mapping[str, Any]) -> dict[str, Any]:
 def may_hold_secrets(text: str) -> bool:
     """Whether the JSON `text` can have anything to mask; quick, and never wrong when it says no."""
     plain = text.lower().replace("_", "").replace("-", "")
-    return _SECRET.search(plain) is not None or "@" in text or "signature=" in plain
+    return _SECRET.search(plain) is not None or any(sign in plain for sign in _SIGNS)
 
 
 def _mask(value: object) -> object:
@@ -43,6 +46,8 @@ def _mask(value: object) -> object:
 def _mask_text(text: str) -> str:
     if "@" in text:
         text = _SIP_PASSWORD.sub(rf"\1:{MASK}@", _USERINFO.sub(f"//{MASK}@", text))
+    if "inline:" in text or "ice-pwd:" in text:
+        text = _SDP_KEY.sub(rf"\1{MASK}", text)
     if "://" in text and "?" in text:
         text = _PARAMETER.sub(_mask_parameter, text)
     return text

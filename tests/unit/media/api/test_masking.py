@@ -60,6 +60,10 @@ def test_a_command_made_in_code_shows_its_name() -> None:
             "https://a.example/x?n=1&X-Amz-Signature=hush#f",
             f"https://a.example/x?n=1&X-Amz-Signature={MASK}#f",
         ),
+        (
+            "a=crypto:1 AES inline:hush|2^20\r\na=ice-pwd:hush\r\n",
+            f"a=crypto:1 AES inline:{MASK}|2^20\r\na=ice-pwd:{MASK}\r\n",
+        ),
         ("what? my token=1", "what? my token=1"),
     ],
 )
