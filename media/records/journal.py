@@ -32,7 +32,7 @@ class Backlog:
 
 
 class Journal:
-    """One session's. `pending` and what begins with ``writer`` belong to the writer's thread, all else to the sessions'."""
+    """One session's. `take` is the writer's, all else belongs to the thread of the sessions."""
 
     def __init__(self, session: str, backlog: Backlog, *, dump: bool) -> None:
         self.session = session
@@ -77,10 +77,12 @@ class Journal:
         self._taken += size
         self._lines.append((size, time_ns() // 1_000_000, content))
 
-    def take(self) -> Line | None:
-        """The oldest line that waits, for the writer; its room is free again."""
-        if not self._lines:
-            return None
+    def __len__(self) -> int:
+        """Lines that wait."""
+        return len(self._lines)
+
+    def take(self) -> Line:
+        """The oldest line that waits; its room is free again."""
         line = self._lines.popleft()
         self._given_back += line[0]
         self._backlog.given_back += line[0]

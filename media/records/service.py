@@ -79,6 +79,7 @@ class Records:
             if settings.url is None
             else Delivery(self._spool, settings.url, settings.secret, settings.headers)
         )
+        self._wanted = settings.cdr or settings.url is not None
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
 
@@ -176,7 +177,7 @@ class Records:
         """Write what waits; whether there is more to come."""
         closed = journal.closed  # read first: what was added before the close is in the queue
         self._dump(journal)
-        if closed and (facts := journal.facts) is not None:
+        if closed and (facts := journal.facts) is not None and self._wanted:
             settled = time.monotonic() + (SETTLE if facts.recording is not None else 0.0)
             dump = self._dump_name(journal) if journal.dump else None
             self._settling.append((settled, facts, dump))
@@ -184,8 +185,8 @@ class Records:
 
     def _dump(self, journal: Journal) -> None:
         chunk, lines = bytearray(), 0
-        while (taken := journal.take()) is not None:
-            _, timestamp, content = taken
+        for _ in range(len(journal)):
+            _, timestamp, content = journal.take()
             try:
                 chunk += line(timestamp, content)
                 lines += 1
