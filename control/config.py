@@ -90,6 +90,21 @@ class Api(Section):
         return self
 
 
+class Token(Section):
+    """A bearer token with a name and limits; what is absent is not limited."""
+
+    name: Name
+    token: str = Field(min_length=1, repr=False)
+    max_calls: Annotated[int, Field(ge=0)] | None = None
+    """Sessions of this node at the same time."""
+    commands_per_second: Annotated[float, Field(gt=0)] | None = None
+    """Of each connection; api.commands_per_second when absent."""
+    callees: tuple[Pattern, ...] | None = None
+    """Patterns of callees (full URI or bare number) that may be dialled or referred to."""
+    pools: tuple[Name, ...] | None = None
+    """Pools (``route``) in which bots may wait for calls."""
+
+
 class Sip(Section):
     """Kamailio's listening sockets."""
 

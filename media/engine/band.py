@@ -39,8 +39,8 @@ class Band:
         self._mine: Mask = np.full(capacity, fill_value=False)
         self.slots: Ints = np.flatnonzero(self._mine)
         """Connected slots of the band, ascending."""
-        self.sending: Ints = self.slots
-        """Those of them that send."""
+        self.playing: Ints = self.slots
+        """Those of them that play: they send, or would if they were not shadows."""
         self._sent_slots: Ints = self.slots
         self._sent: Pcm = np.full((0, self.frame), 0, np.int16)
 
@@ -60,10 +60,10 @@ class Band:
         self.voice.disable(slot)
         self.decoder.reset(slot)
 
-    def select(self, connected: Mask, sends: Mask) -> None:
+    def select(self, connected: Mask, plays: Mask) -> None:
         """Some slots were connected or given back, or their direction has changed."""
         self.slots = np.flatnonzero(self._mine & connected)
-        self.sending = np.flatnonzero(self._mine & sends)
+        self.playing = np.flatnonzero(self._mine & plays)
 
     def hear(self, now: int) -> None:
         """Decode what has arrived; `now` is the number of the tick."""
@@ -73,7 +73,7 @@ class Band:
             self.denoiser.run(self.decoder.frames, self.decoder.fresh)
 
     def play(self, slots: Ints, events: list[Event]) -> Pcm:
-        """The next frame of each of `slots`, which all send: int16 (n, frame), valid until the next tick."""
+        """The next frame of each of `slots`, some of those that play: int16 (n, frame), valid until the next tick."""
         toned, tones = self.tones.run(slots)
         if len(toned):
             pcm = np.empty((len(slots), self.frame), np.int16)

@@ -56,7 +56,9 @@ class Engine(Controls):
         self._keys, self._pressing = KeySender(capacity), NO_KEYS
         self._taps = Taps(capacity)
         self._free = deque(range(capacity))
-        self._taken, self._connected = (np.full(capacity, fill_value=False) for _ in range(2))
+        self._taken, self._connected, self._shadows = (np.full(capacity, fill_value=False) for _ in range(3))
+        self._direct = True
+        """Whether all that is played leaves as RTP."""
         self._tick = 0
         self._socket, self._reporting = open_sockets(address, port, self._reception, self._transmitter)
 
@@ -101,9 +103,9 @@ class Engine(Controls):
         """
         self._check(slot)
         peer = check(stream)
-        if self._receiver.owner(peer.port) not in {None, slot}:
+        if self._receiver.owner(peer.source_port) not in {None, slot}:
             raise MediaError(
-                f"source port {peer.port} already belongs to slot {self._receiver.owner(peer.port)}: "
+                f"source port {peer.source_port} already belongs to slot {self._receiver.owner(peer.source_port)}: "
                 "two calls of one worker cannot have the same"
             )
         self._reporting.check(slot, stream)
@@ -132,9 +134,20 @@ class Engine(Controls):
         band.decoder.alaw[slot] = codec is Codec.PCMA
         band.decoder.coded[slot] = slot in self._coders
 
+    def shadow(self, slot: int, *, on: bool) -> None:
+        """Let `slot` play for those who listen in although its direction lets nothing leave; or not any more.
+
+        Where the direction lets it send, this changes nothing.
+        """
+        self.home(slot)
+        self._shadows[slot] = on
+        self._select()
+
     def _select(self) -> None:
+        plays = self._transmitter.sends | self._shadows
+        self._direct = bool((plays == self._transmitter.sends).all())
         for band in self._bands.values():
-            band.select(self._connected, self._transmitter.sends)
+            band.select(self._connected, plays)
 
     def release(self, slot: int) -> None:
         """Give the slot back; its segments are stopped."""
@@ -151,7 +164,7 @@ class Engine(Controls):
         self._coders.drop(slot)
         self._homes[slot] = self._codecs[slot] = None
         self._counters.retire(slot)
-        self._taken[slot] = self._connected[slot] = False
+        self._taken[slot] = self._connected[slot] = self._shadows[slot] = False
         self._select()
         self._free.append(slot)
 
@@ -225,8 +238,11 @@ class Engine(Controls):
         pressing = sender.slots[self._pressing.rows]
         for band in self._bands.values():
             # What is being played waits while a key is sent.
-            slots = np.setdiff1d(band.sending, pressing) if len(pressing) else band.sending
+            slots = np.setdiff1d(band.playing, pressing) if len(pressing) else band.playing
             pcm = band.play(slots, events)
+            if not self._direct:
+                leaving = sender.sends[slots]
+                slots, pcm = slots[leaving], pcm[leaving]
             if len(slots):
                 sender.encode(slots, pcm, band.decoder.coded)
 

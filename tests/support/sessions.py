@@ -18,14 +18,15 @@ from control.rtpengine.media import Stream
 from control.sip.sdp import Direction
 from control.tasks import Tasks
 from media.api import events
+from media.api.gate import Arrival
 from media.api.options import SynthesisOption
-from media.api.server import Arrival, Outbox
+from media.api.outbox import Outbox
 from media.engine import reports
 from media.engine.engine import Engine
 from media.fetch import Fetcher
 from media.recorder import Recorder
-from media.session import calling
 from media.session.heard import heard
+from media.session.lines.sip import JOIN_SECONDS
 from media.session.session import Services, Session
 from media.session.state import State
 from media.speech.voice import Samples
@@ -139,6 +140,7 @@ class Mailbox(Outbox):
 
     def __init__(self) -> None:
         self.events: list[Event] = []
+        self.audio: list[bytes] = []
         self.late: list[Event] = []
         """Sent after the end: the bot never reads them."""
         self.closed: tuple[int, str] | None = None
@@ -147,6 +149,10 @@ class Mailbox(Outbox):
     def send(self, event: events.Event) -> None:
         (self.late if self.closed else self.events).append(json.loads(events.encode(event)))
         self._news.set()
+
+    def send_audio(self, data: bytes) -> None:
+        if not self.closed:
+            self.audio.append(data)
 
     def close(self, code: int, reason: str) -> None:
         assert self.closed is None
@@ -191,11 +197,12 @@ class House:
         assert slot not in self.slots
         self.slots[slot] = session
 
+    def gave_slot(self, slot: int) -> None:
+        del self.slots[slot]
+
     def ended(self, session: Session) -> None:
         assert session not in self.over
         self.over.append(session)
-        if session.slot is not None:
-            assert self.slots.pop(session.slot) is session
 
     def guest(
         self,
@@ -206,7 +213,7 @@ class House:
         track: str = "server-side-track",
     ) -> "Guest":
         """A bot that has just connected."""
-        guest = Guest(self, Arrival(session_id, claims, pool, track))
+        guest = Guest(self, Arrival(session_id=session_id, claims=claims, pool=pool, track_id=track))
         self.guests.append(guest)
         return guest
 
@@ -252,12 +259,12 @@ class Guest:
 
     def tell(self, kind: type[models.Notice], leg: str = LEG, **fields: Any) -> None:
         """Control reports something of the leg."""
-        calling.noticed(self.session, kind(leg=leg, session=self.session.id, **fields))
+        self.session.noticed(kind(leg=leg, session=self.session.id, **fields))
 
     async def wait_in_pool(self) -> None:
         """Wait until the session waits for a call."""
         await idle()
-        await self.house.clock.advance(calling.JOIN_SECONDS)
+        await self.house.clock.advance(JOIN_SECONDS)
         await idle()
         assert self.state is State.WAITING
 

@@ -3,7 +3,7 @@
 import pytest
 
 from control.api import models
-from media.api.server import Arrival
+from media.api.gate import Arrival
 from media.session import playback
 from media.session.session import Session
 from media.session.state import STEPS, Parting, State
@@ -130,7 +130,7 @@ async def test_a_worker_that_stops_says_that_the_bot_may_come_back(house: House)
 
 async def test_a_socket_that_never_opened_leaves_nothing(house: House) -> None:
     box = Mailbox()
-    session = Session(Arrival("s.9", claims=False, pool=None, track_id="t"), house.services, box, house)
+    session = Session(Arrival(session_id="s.9", track_id="t"), house.services, box, house)
     await session.disconnected()
     assert box.names == ["hangup"]
     assert box.closed == (1000, "the bot disconnected")
