@@ -1,6 +1,6 @@
 """Call detail records: what a session knows of its call, and the JSON made of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,33 +23,47 @@ class RecordingFile(Protocol):
     rate: int
 
 
-@dataclass(slots=True)
-class TransferFacts:
-    """What a session knows of one transfer; times in ms since the epoch."""
+class TransferFacts(Protocol):
+    """What a record wants of a transfer, times in ms since the epoch; `media.session.state.TransferRecord` is one."""
 
     callee: str
-    started: int
-    answered: int | None = None
-    ended: int | None = None
-    status_code: int | None = None
-    reason: str | None = None
+    start: int
+    answer: int | None
+    end: int | None
+    code: int | None
+    reason: str
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
+class BargeInTimes:
+    """How long playback went on after the caller had begun to speak into it."""
+
+    count: int = 0
+    ms: list[int] = field(default_factory=list)
+    """Of the first SAMPLES."""
+
+    def add(self, ms: int) -> None:
+        """Playback stopped `ms` after the speech began."""
+        self.count += 1
+        if len(self.ms) < SAMPLES:
+            self.ms.append(ms)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CallFacts:
-    """What a session knows of its call, filled in as it goes; times in ms since the epoch."""
+    """What a session knows of its call when that has ended; times in ms since the epoch."""
 
     session_id: str
     call_type: str
     """``sip``, ``webrtc`` or ``websocket``."""
-    started: int
-    rang: int | None = None
-    answered: int | None = None
-    ended: int = 0
+    start: int
+    ringing: int | None = None
+    answer: int | None = None
+    end: int
     caller: str = ""
     callee: str = ""
-    status_code: int | None = None
-    """Final SIP status where there was one: 200 when answered."""
+    code: int | None = None
+    """Final SIP status where there was one."""
     reason: str | None = None
     """As in the ``hangup`` event, and so `initiator` and `quality`."""
     initiator: str | None = None
@@ -64,17 +78,10 @@ class CallFacts:
     """RTP packets, as in the engine's `Stats`; and so `lost` and `sent`."""
     lost: int = 0
     sent: int = 0
-    transfers: list[TransferFacts] = field(default_factory=list)
+    transfers: Sequence[TransferFacts] = ()
     token: str | None = None
     """Name of the token that opened the session; never the token."""
-    barge_ins: int = 0
-    barge_in_ms: list[int] = field(default_factory=list)
-
-    def barged_in(self, ms: int) -> None:
-        """The caller spoke into our playback, which stopped `ms` after the speech began."""
-        self.barge_ins += 1
-        if len(self.barge_in_ms) < SAMPLES:
-            self.barge_in_ms.append(ms)
+    barge_ins: BargeInTimes = field(default_factory=BargeInTimes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,26 +167,26 @@ def record(
     facts: CallFacts, *, recording: RecordingPart | None, dump: str | None, worker: str, version: str
 ) -> CallDetailRecord:
     """The record of a call that has ended; no secret is in it."""
-    answered = facts.answered
+    answer = facts.answer
     return CallDetailRecord(
         call_id=facts.session_id,
         call_type=facts.call_type,
-        start_time=rfc3339(facts.started),
-        ring_time=_rfc3339(facts.rang),
-        answer_time=_rfc3339(answered),
-        end_time=rfc3339(facts.ended),
-        duration_ms=max(0, facts.ended - facts.started),
-        bill_ms=0 if answered is None else max(0, facts.ended - answered),
+        start_time=rfc3339(facts.start),
+        ring_time=_rfc3339(facts.ringing),
+        answer_time=_rfc3339(answer),
+        end_time=rfc3339(facts.end),
+        duration_ms=max(0, facts.end - facts.start),
+        bill_ms=0 if answer is None else max(0, facts.end - answer),
         caller=_party(facts.caller),
         callee=_party(facts.callee),
-        status_code=facts.status_code,
+        status_code=facts.code,
         hangup_reason=facts.reason,
         hangup_initiator=facts.initiator,
         codec=facts.codec,
         quality=facts.quality,
         packets=Packets(received=facts.received, lost=facts.lost, sent=facts.sent),
-        first_audio_ms=_between(answered, facts.first_audio),
-        barge_ins=_barge_ins(facts),
+        first_audio_ms=_between(answer, facts.first_audio),
+        barge_ins=_barge_ins(facts.barge_ins),
         refer=tuple(_transfer(one) for one in facts.transfers) or None,
         recording=recording,
         dump_event_file=dump,
@@ -208,19 +215,18 @@ def _party(address: str) -> str | None:
     return masked_values({"address": address})["address"] if address else None
 
 
-def _barge_ins(facts: CallFacts) -> BargeIns:
-    times = facts.barge_in_ms
-    if not times:
-        return BargeIns(count=facts.barge_ins)
-    return BargeIns(count=facts.barge_ins, p50_ms=round(median(times)), max_ms=max(times))
+def _barge_ins(times: BargeInTimes) -> BargeIns:
+    if not times.ms:
+        return BargeIns(count=times.count)
+    return BargeIns(count=times.count, p50_ms=round(median(times.ms)), max_ms=max(times.ms))
 
 
 def _transfer(facts: TransferFacts) -> Transfer:
     return Transfer(
         callee=_party(facts.callee) or "",
-        start_time=rfc3339(facts.started),
-        answer_time=_rfc3339(facts.answered),
-        end_time=_rfc3339(facts.ended),
-        status_code=facts.status_code,
-        reason=facts.reason,
+        start_time=rfc3339(facts.start),
+        answer_time=_rfc3339(facts.answer),
+        end_time=_rfc3339(facts.end),
+        status_code=facts.code,
+        reason=facts.reason or None,
     )

@@ -245,7 +245,7 @@ class Records:
         delivery.added(self._spool.add(body, session))
 
     def _keep(self, body: bytes, facts: CallFacts) -> None:
-        started = time.gmtime(facts.started // 1000)
+        started = time.gmtime(facts.start // 1000)
         name = f"{time.strftime('%Y%m%d-%H%M%S', started)}_{facts.session_id}.json"
         files.put(files.free(self._settings.folder / time.strftime("%Y%m%d", started) / name), body)
 

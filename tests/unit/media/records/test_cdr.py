@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from media.api.commands import Invite, parse
 from media.api.encoding import to_json
 from media.api.events import CallQuality
-from media.records.cdr import SAMPLES, CallFacts, RecordingPart, TransferFacts, record, rfc3339
+from media.records.cdr import SAMPLES, BargeInTimes, CallFacts, RecordingPart, record, rfc3339
+from media.session.state import TransferRecord
 
 START = 1_700_000_000_123
 
@@ -24,7 +25,7 @@ def shown(
 
 
 def facts(**more: Any) -> CallFacts:
-    return CallFacts(session_id="s.1", call_type="sip", started=START, ended=START + 5000, **more)
+    return CallFacts(session_id="s.1", call_type="sip", start=START, end=START + 5000, **more)
 
 
 def test_a_call_that_was_not_answered_has_only_what_is_known() -> None:
@@ -58,11 +59,11 @@ def test_all_of_a_call_is_in_its_record() -> None:
     )
     assert isinstance(command, Invite)
     call = facts(
-        rang=START + 500,
-        answered=START + 1000,
+        ringing=START + 500,
+        answer=START + 1000,
         caller="sip:alice:hush@example.com",
         callee="sip:bob@example.com",
-        status_code=200,
+        code=200,
         reason="callee",
         initiator="callee",
         codec="opus",
@@ -75,11 +76,11 @@ def test_all_of_a_call_is_in_its_record() -> None:
         received=200,
         lost=1,
         sent=199,
-        transfers=[TransferFacts("sip:c@d", START + 2000, START + 3000, START + 4000, 200, "refer")],
+        transfers=[TransferRecord("sip:c@d", START + 2000, START + 3000, START + 4000, 200, "refer")],
         token="shop",
     )
     for ms in (40, 20, 90):
-        call.barged_in(ms)
+        call.barge_ins.add(ms)
     recording = RecordingPart(path="s.1.wav", duration_ms=4000, size=128044)
     found = shown(call, recording, "s.1.events.jsonl")
     assert "hush" not in json.dumps(found)
@@ -112,21 +113,21 @@ def test_all_of_a_call_is_in_its_record() -> None:
 
 
 def test_a_transfer_that_was_not_answered() -> None:
-    assert shown(facts(transfers=[TransferFacts("", START, status_code=486)]))["refer"] == [
+    assert shown(facts(transfers=[TransferRecord("", START, code=486)]))["refer"] == [
         {"callee": "", "startTime": rfc3339(START), "statusCode": 486}
     ]
 
 
 def test_a_clock_that_was_set_back_makes_no_negative_times() -> None:
-    found = shown(facts(answered=START + 9000, first_audio=START))
+    found = shown(facts(answer=START + 9000, first_audio=START))
     assert (found["durationMs"], found["billMs"], found["firstAudioMs"]) == (5000, 0, 0)
 
 
 def test_a_call_of_endless_barge_ins_takes_no_endless_memory() -> None:
     call = facts()
     for _ in range(SAMPLES + 5):
-        call.barged_in(10)
-    assert len(call.barge_in_ms) == SAMPLES
+        call.barge_ins.add(10)
+    assert len(call.barge_ins.ms) == SAMPLES
     assert shown(call)["bargeIns"] == {"count": SAMPLES + 5, "p50Ms": 10, "maxMs": 10}
 
 
@@ -140,12 +141,12 @@ def test_times_have_milliseconds(ms: int, text: str) -> None:
 @given(
     st.builds(
         facts,
-        rang=st.none() | st.integers(0, 2**41),
-        answered=st.none() | st.integers(0, 2**41),
+        ringing=st.none() | st.integers(0, 2**41),
+        answer=st.none() | st.integers(0, 2**41),
         first_audio=st.none() | st.integers(0, 2**41),
         caller=st.text(),
         extra=st.none() | st.dictionaries(st.text(), st.text() | st.integers() | st.none()),
-        barge_in_ms=st.lists(st.integers(0, 10_000)),
+        barge_ins=st.builds(BargeInTimes, st.integers(0), st.lists(st.integers(0, 10_000))),
     )
 )
 def test_whatever_is_known_makes_a_record_of_integers(call: CallFacts) -> None:

@@ -118,7 +118,7 @@ async def working(folder: Path, url: str) -> AsyncIterator[Records]:
 
 
 def call(records: Records, session: str) -> None:
-    facts = CallFacts(session_id=session, call_type="sip", started=1_700_000_000_000, ended=1_700_000_001_000)
+    facts = CallFacts(session_id=session, call_type="sip", start=1_700_000_000_000, end=1_700_000_001_000)
     records.open(session, dump=False).close(facts)
 
 
@@ -242,7 +242,7 @@ settings = Settings(folder=folder, url=url, secret=secret, headers={"X-Tenant": 
 records = Records(settings, folder, "a-0")
 records.start()
 for number in range(count):
-    facts = CallFacts(session_id=f"s.{number}", call_type="sip", started=1, ended=2)
+    facts = CallFacts(session_id=f"s.{number}", call_type="sip", start=1, end=2)
     records.open(f"s.{number}", dump=False).close(facts)
 sys.stdin.read()
 records.close()

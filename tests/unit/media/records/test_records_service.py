@@ -63,7 +63,7 @@ def desk(tmp_path: Path) -> Desk:
 
 
 def facts(session: str = "s.1", **more: Any) -> CallFacts:
-    return CallFacts(session_id=session, call_type="sip", started=START, ended=START + 1000, **more)
+    return CallFacts(session_id=session, call_type="sip", start=START, end=START + 1000, **more)
 
 
 def event(number: int) -> str:
