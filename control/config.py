@@ -180,7 +180,7 @@ class Media(Section):
 
 def _http_url(value: str) -> str:
     parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
         raise ValueError("takes http://host[:port]/path, or https")
     return value
 

@@ -24,7 +24,7 @@ TIMEOUT = 10.0
 """Seconds that a receiver may take for its answer."""
 CLAIM_SECONDS = 2.0
 """From one look whether the spool is free to the next."""
-STOP_SECONDS = 3.0
+STOP_SECONDS = 1.0
 """How long records that are due are still sent when the worker stops."""
 
 

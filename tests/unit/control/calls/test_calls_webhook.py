@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from control.calls import webhook
 from control.calls.webhook import Announcement, announce
-from control.webhooks.signature import sign
 from control.errors import WebhookError
+from control.webhooks.signature import sign
 
 KEY = bytes(range(32))
 SECRET = "whsec_" + base64.b64encode(KEY).decode()

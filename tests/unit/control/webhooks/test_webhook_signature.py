@@ -1,4 +1,8 @@
 import base64
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -9,6 +13,8 @@ from control.webhooks.signature import TOLERANCE, sign, verify
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 BODY = b'{"test": 2432232314}'
 NOW = 1614265330
+
+OPERATIONS = Path(__file__).parents[4] / "docs" / "operations.md"
 
 
 def signed(**changes: str) -> dict[str, str]:
@@ -70,3 +76,25 @@ def test_whatever_is_signed_is_right_for_this_secret_only(body: bytes, secret: s
     headers = sign(secret, body, "id", now)
     assert verify(secret, headers, body, now)
     assert not verify(secret + "x", headers, body, now)
+
+
+@pytest.fixture(scope="module")
+def is_ours() -> Callable[[dict[str, str], bytes, str], bool]:
+    """The function that the documentation gives to receivers."""
+    code = re.search(r"```python\n(.*?def is_ours.*?)```", OPERATIONS.read_text("utf-8"), re.DOTALL)
+    assert code is not None
+    names: dict[str, Callable[[dict[str, str], bytes, str], bool]] = {}
+    exec(code[1], names)
+    return names["is_ours"]
+
+
+@pytest.mark.parametrize("secret", [SECRET, "a long random text"])
+def test_the_documented_check_is_right(
+    is_ours: Callable[[dict[str, str], bytes, str], bool], secret: str
+) -> None:
+    now = int(time.time())
+    headers = sign(secret, BODY, "msg_1", now)
+    assert is_ours(headers, BODY, secret)
+    assert not is_ours(headers, BODY + b" ", secret)
+    assert not is_ours(headers, BODY, "another")
+    assert not is_ours(sign(secret, BODY, "msg_1", now - 301), BODY, secret)

@@ -63,6 +63,8 @@ def test_a_long_text_is_cut() -> None:
     _, content = read(parse(json.dumps({"command": "tts", "text": long, "playId": "p"})))
     assert content["text"] == f"{long[:LONGEST]}… ({2 * LONGEST} characters)"
     assert content["playId"] == "p"
+    _, content = read(parse(json.dumps({"command": "invite", "option": {"extra": {"list": [long, 1]}}})))
+    assert content["option"]["extra"] == {"list": [f"{long[:LONGEST]}… ({2 * LONGEST} characters)", 1]}
 
 
 @pytest.mark.parametrize("text", ["a\ud800b", "\x00", "\u2028"])

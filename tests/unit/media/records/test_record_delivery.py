@@ -215,6 +215,55 @@ async def test_two_processes_of_one_name_send_nothing_twice(tmp_path: Path) -> N
     assert sorted(session for _, session in server.taken) == ["s.1", "s.2", "s.3"]
 
 
+async def test_what_cannot_be_read_is_put_aside_and_holds_up_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    odd = tmp_path / "spool" / "a-0" / "0000000000001.msg_1.s.json"
+    odd.mkdir(parents=True)
+    async with receiver(lambda _: 200) as server, working(tmp_path, server.url) as records:
+        call(records, "s.1")
+        await server.until(lambda: len(server.taken) == 1)
+    assert (tmp_path / "failed" / odd.name).is_dir()
+    assert "it was not taken: it cannot be read" in caplog.text
+    assert waiting(tmp_path) == []
+
+
+async def test_a_record_that_was_taken_away_is_forgotten(tmp_path: Path) -> None:
+    async with receiver(lambda _: 200) as server:
+        async with working(tmp_path, server.url) as records:
+            sender = records._delivery
+            assert sender is not None
+            sender.added("0000000000001.msg_1.s.json")
+            call(records, "s.1")
+            await server.until(lambda: len(server.taken) == 1)
+        sender.added("0000000000001.msg_2.s.json")
+    assert sender.waiting == 0
+    assert len(server.tries) == 1
+
+
+async def test_a_spool_that_cannot_be_changed_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(self: Spool, name: str) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(Spool, "remove", fail)
+    monkeypatch.setattr(Spool, "give_up", fail)
+    old = Spool(tmp_path, "a-0")
+    name = old.add(b'{"callId":"s.0"}', "s.0")
+    (old.folder / name).rename(old.folder / ("0000000000001" + name[13:]))
+    async with (
+        receiver(lambda number: 200 if number else 400) as server,
+        working(tmp_path, server.url) as records,
+    ):
+        await server.until(lambda: len(server.tries) == 1)
+        call(records, "s.1")
+        await server.until(lambda: len(server.taken) == 1)
+    assert "was delivered and will be again after a restart: [Errno 30]" in caplog.text
+    assert "cannot be put aside: [Errno 30]" in caplog.text
+    assert len(server.tries) == 2
+
+
 def test_a_folder_that_cannot_be_made_stops_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "spool").write_text("in the way")
     with worker(tmp_path, "http://127.0.0.1:9/calls") as records:
