@@ -7,9 +7,10 @@ from typing import Any
 from media.api.options import Model
 
 _SECRET = re.compile(r"secret|passw|token|apikey|appid|authorization|credential")
+# Texts come from bots, and are long: each pattern must take a time that grows as the text does, and no faster.
 _USERINFO = re.compile(r"//[^/@\s]*@")
-_SIP_PASSWORD = re.compile(r"(\bsips?:[^:@\s<>;]*):[^@\s<>]*@", re.IGNORECASE)
-_PARAMETER = re.compile(r"([?&]([^=&#\s]+)=)[^&#\s]+")
+_SIP_URI = re.compile(r"\b(sips?:)([^\s<>\"]+)", re.IGNORECASE)
+_PARAMETER = re.compile(r"([?&]([^=&#?\s]+)=)[^&#\s]+")
 """Of a URL's query."""
 _SDP_KEY = re.compile(r"(\binline:|\bice-pwd:)[^\s|]+")
 """Of SRTP (RFC 4568) and ICE (RFC 8839)."""
@@ -45,12 +46,18 @@ def _mask(value: object) -> object:
 
 def _mask_text(text: str) -> str:
     if "@" in text:
-        text = _SIP_PASSWORD.sub(rf"\1:{MASK}@", _USERINFO.sub(f"//{MASK}@", text))
+        text = _SIP_URI.sub(_mask_password, _USERINFO.sub(f"//{MASK}@", text))
     if "inline:" in text or "ice-pwd:" in text:
         text = _SDP_KEY.sub(rf"\1{MASK}", text)
     if "://" in text and "?" in text:
         text = _PARAMETER.sub(_mask_parameter, text)
     return text
+
+
+def _mask_password(found: re.Match[str]) -> str:
+    userinfo, at, host = found[2].rpartition("@")
+    user, colon, _ = userinfo.partition(":")
+    return f"{found[1]}{user}:{MASK}@{host}" if at and colon else found[0]
 
 
 def _mask_parameter(found: re.Match[str]) -> str:

@@ -76,3 +76,10 @@ def test_addresses_are_shown_without_their_secrets(text: str, shown: str) -> Non
 def test_most_texts_can_be_told_to_hold_no_secret() -> None:
     assert not may_hold_secrets('{"event":"asrFinal","text":"hello there"}')
     assert may_hold_secrets('{"extra":{"API_Key":"hush"}}')
+
+
+@pytest.mark.parametrize(
+    "text", ["@" + "sip::" * 200_000, "@" + "//" * 500_000, "://" + "?" * 1_000_000, "://?a" + "&=" * 500_000]
+)
+def test_a_text_made_to_be_slow_is_not(text: str) -> None:
+    assert masked_values({"text": text}) == {"text": text}
