@@ -13,6 +13,8 @@ from control.webhooks.signature import sign
 
 AGAIN = frozenset({408, 425, 429})
 """Codes below 500 that ask for another try."""
+_TELLING_THE_URL = (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError, aiohttp.ClientResponseError)
+"""Errors whose text holds the whole URL, as that of timeouts may: its secrets are not for logs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +67,9 @@ async def post(
             url, data=body, headers={**(headers or {}), **ours}, timeout=limit, allow_redirects=False
         ) as answer:
             return _outcome(answer.status, answer.headers.get("Retry-After"))
-    except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):
-        # Their text is the URL, which may hold secrets.
-        return Retry("the URL is not one of HTTP")
-    except (aiohttp.ClientError, TimeoutError, OSError, UnicodeError) as error:
+    except (*_TELLING_THE_URL, TimeoutError) as error:
+        return Retry(type(error).__name__)
+    except (aiohttp.ClientError, OSError, UnicodeError) as error:
         return Retry(f"{type(error).__name__}: {error}".removesuffix(": "))
 
 

@@ -115,6 +115,7 @@ class Delivery:
                     return True
                 self._trouble.tell("records in %s are sent by another process", self._spool.folder)
             except OSError as error:
+                self._spool.release()
                 self._trouble.tell("records cannot be sent: %s", error)
             await self._pause(CLAIM_SECONDS)
         return False

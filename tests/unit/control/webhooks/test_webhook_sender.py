@@ -104,6 +104,36 @@ async def test_a_place_that_cannot_be_reached_is_no_exception(url: str) -> None:
     assert "hush" not in outcome.reason.replace("hush..x", "")
 
 
+async def raw(answer: bytes | None) -> Outcome:
+    """What becomes of a message to a server that says `answer`, or nothing for ever; its URL has secrets."""
+
+    served: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"{}")
+        if answer is None:
+            await reader.read()
+        else:
+            writer.write(answer)
+        writer.close()
+        served.set_result(None)
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        host, port = server.sockets[0].getsockname()
+        url = f"http://user:hush@{host}:{port}/hush?token=hush"
+        outcome = await send(url, within=0.1 if answer is None else 5.0)
+        await served
+    return outcome
+
+
+@pytest.mark.parametrize("answer", [b"", b"nonsense\r\n\r\n", b"HTTP/1.1 999999 hush\r\n\r\n", None])
+async def test_a_server_that_speaks_no_http_tells_nothing_of_the_url(answer: bytes | None) -> None:
+    outcome = await raw(answer)
+    assert isinstance(outcome, Retry)
+    assert outcome.reason
+    assert "hush" not in outcome.reason
+
+
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [

@@ -272,6 +272,23 @@ def test_a_folder_that_cannot_be_made_stops_nothing(tmp_path: Path, caplog: pyte
     assert "the call's record is lost" in caplog.text
 
 
+async def test_a_spool_that_could_not_be_read_is_read_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names, faults = Spool.names, [OSError(5, "Input/output error")]
+
+    def fail(self: Spool) -> list[str]:
+        if faults:
+            raise faults.pop()
+        return names(self)
+
+    monkeypatch.setattr(Spool, "names", fail)
+    Spool(tmp_path, "a-0").add(b'{"callId":"s.0"}', "s.0")
+    async with receiver(lambda _: 200) as server, working(tmp_path, server.url):
+        await server.until(lambda: len(server.taken) == 1)
+    assert faults == []
+
+
 def test_records_stay_when_nobody_answers(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with worker(tmp_path, "http://user:hush@127.0.0.1:9/calls?hush") as records:
         call(records, "s.1")
