@@ -23,9 +23,9 @@ _DISCARD_PORT: Final = 9
 """With the address 0.0.0.0: where is for ICE to say (RFC 8840 section 4.1.1)."""
 
 _CREDENTIALS: Final = ("ice-ufrag", "ice-pwd", "fingerprint")
-_TRANSPORT: Final = (*_CREDENTIALS, "ice-options", "setup", "candidate", "end-of-candidates")
+_TRANSPORT: Final = (*_CREDENTIALS, "ice-options", "setup", "rtcp-mux", "candidate", "end-of-candidates")
 """Attributes that sections of one BUNDLE group share (RFC 8859), and that may stand in the session."""
-_OWN: Final = frozenset(("rtpmap", "fmtp", "ptime", "maxptime", "rtcp-mux"))
+_OWN: Final = frozenset(("rtpmap", "fmtp", "ptime", "maxptime"))
 """Attributes of the section itself that rtpengine or we need."""
 
 _STREAM: Final = ("msid", "sidecall audio")
@@ -121,15 +121,20 @@ def read(text: str, *, ipv6: bool) -> BrowserOffer:
 
 
 def _audio_of(description: SessionDescription) -> Media:
-    for media in description.media:
-        # A section that goes only into its group has port 0 and is offered all the same (RFC 9143 section 6).
-        offered = media.port or media.attribute("bundle-only") is not None
-        if media.kind == "audio" and offered and media.proto.upper() in _PROTOCOLS:
-            return media
-    found = ", ".join(f"{media.kind} {media.port} {media.proto}" for media in description.media)
-    raise NoAudioError(
-        f"SDP: no audio section over DTLS-SRTP, only {shorten(found)}; add an audio track or transceiver"
-    )
+    """The first audio section with something to hear, else the first one that only listens."""
+    offered = [media for media in description.media if _is_audio(media)]
+    if not offered:
+        found = ", ".join(f"{media.kind} {media.port} {media.proto}" for media in description.media)
+        raise NoAudioError(
+            f"SDP: no audio section over DTLS-SRTP, only {shorten(found)}; add an audio track or transceiver"
+        )
+    return next((media for media in offered if description.direction_of(media).sends), offered[0])
+
+
+def _is_audio(media: Media) -> bool:
+    # A section that goes only into its group has port 0 and is offered all the same (RFC 9143 section 6).
+    offered = media.port or media.attribute("bundle-only") is not None
+    return media.kind == "audio" and bool(offered) and media.proto.upper() in _PROTOCOLS
 
 
 def _transport(description: SessionDescription, audio: Media) -> Iterator[Attribute]:

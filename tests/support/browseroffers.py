@@ -128,7 +128,6 @@ c=IN IP4 0.0.0.0
 a=bundle-only
 a=sendrecv
 a=mid:a
-a=rtcp-mux
 a=rtpmap:109 opus/48000/2
 a=rtpmap:101 telephone-event/8000"""
 

@@ -109,6 +109,7 @@ def test_a_bundled_section_has_the_transport_of_its_group() -> None:
     reduced = read(OFFERS["firefox, max-bundle, video first"], ipv6=False).reduced
     assert values(reduced, "ice-ufrag") == ["5e4a7b11"]
     assert len(values(reduced, "candidate")) == 1
+    assert values(reduced, "rtcp-mux") == [None]
 
 
 def test_candidates_of_another_transport_are_not_taken() -> None:
@@ -146,6 +147,12 @@ def test_the_first_of_two_audio_sections_is_answered() -> None:
     offer = read(OFFERS["chrome, two microphones"], ipv6=False)
     first, second = parse(offer.answer(relayed(offer)).encode()).media
     assert (first.port, second.port) == (30000, 0)
+
+
+def test_a_microphone_in_a_later_section_is_heard() -> None:
+    offer = read(OFFERS["chrome, two microphones"].replace("a=sendrecv", "a=recvonly", 1), ipv6=False)
+    first, second = parse(offer.answer(relayed(offer)).encode()).media
+    assert (first.port, second.port) == (0, 30000)
 
 
 def test_a_section_outside_the_group_is_answered_outside() -> None:
