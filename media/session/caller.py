@@ -110,8 +110,11 @@ class Caller:
             return
         if option.subscribe and session.arrival.call_type is not CallType.WEBSOCKET:
             self._subscription = Subscription(self._engine, self.slot, session.send_audio)
-        if option.inactivity_timeout:
-            self._inactivity = Inactivity(option.inactivity_timeout, self._packets, self._inactive)
+        seconds = option.inactivity_timeout
+        if seconds is None:
+            seconds = session.line.gone_after
+        if seconds:
+            self._inactivity = Inactivity(seconds, self._packets, self._inactive)
 
     def record(self, option: RecorderOption | None) -> None:
         """Record from now on, if `option` says so and nothing is recorded yet."""

@@ -92,6 +92,7 @@ class Session:
         self.transfer: Transfer | None = None
         self.journal = services.records.open(self.id, dump=arrival.dump)
         self._outbox = outbox
+        self._created = now_ms()
         self._queue: deque[commands.Command] = deque()
         self._queued = asyncio.Event()
         self._tasks = Tasks(f"session {self.id}")
@@ -165,7 +166,7 @@ class Session:
         return CallSummary(
             id=self.id,
             call_type=self.arrival.call_type,
-            created_at=self.call.start,
+            created_at=self._created,
             option=masked(self.option),
         )
 

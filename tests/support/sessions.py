@@ -144,6 +144,8 @@ class Mailbox(Outbox):
 
     def __init__(self) -> None:
         self.events: list[Event] = []
+        self.metrics: list[Event] = []
+        """Apart from the others: they say how long things took, whatever else happens."""
         self.audio: list[bytes] = []
         self.late: list[Event] = []
         """Sent after the end: the bot never reads them."""
@@ -151,7 +153,13 @@ class Mailbox(Outbox):
         self._news = asyncio.Event()
 
     def send(self, text: str) -> None:
-        (self.late if self.closed else self.events).append(json.loads(text))
+        event = json.loads(text)
+        if self.closed:
+            self.late.append(event)
+        elif event["event"] == "metrics":
+            self.metrics.append(event)
+        else:
+            self.events.append(event)
         self._news.set()
 
     def send_audio(self, data: bytes) -> None:
