@@ -73,7 +73,7 @@ def _media(settings: Settings, config: Path | None, *, sip: bool) -> tuple[Progr
     host = _local(settings.api.address)
     # Without telephony a worker never becomes ready for telephone calls; that it lives must do.
     path = "/readyz" if sip else "/healthz"
-    token = next(iter(settings.api.tokens), None)
+    token = settings.own_token
 
     def worker(number: int, rtp_port: int) -> Program:
         async def ready() -> bool:
@@ -90,8 +90,8 @@ def _bot(settings: Settings, script: Path, media: tuple[Program, ...]) -> Progra
         return True
 
     environ = {"PYTHONUNBUFFERED": "1", "SIDECALL_URL": api_url(settings)}
-    if settings.api.tokens:
-        environ["SIDECALL_TOKEN"] = settings.api.tokens[0]
+    if settings.own_token is not None:
+        environ["SIDECALL_TOKEN"] = settings.own_token
     return Program(
         "bot",
         (sys.executable, str(script)),

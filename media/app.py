@@ -226,7 +226,7 @@ class Worker:
         """Serve until `stop` is set, then end every call and leave nothing behind. Raises SetupError."""
         api = self.settings.api
         self._loop = asyncio.get_running_loop()
-        runner = web.AppRunner(make_app(api, self), access_log=None, shutdown_timeout=STOP_SECONDS)
+        runner = web.AppRunner(make_app(self.settings, self), access_log=None, shutdown_timeout=STOP_SECONDS)
         try:
             await self.speech.start()
             self.recorder.start()
