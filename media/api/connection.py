@@ -53,8 +53,13 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Bytes came in."""
         self._heard = True
-        for message in self._reader.feed(data):
-            self._take(message)
+        try:
+            for message in self._reader.feed(data):
+                self._take(message)
+        except Exception:
+            # A fault in one session must not cost another its connection.
+            log.exception("session %s: a message cannot be handled", self._session_id)
+            self._outbox.close(CloseCode.INTERNAL_ERROR, "an internal error; the operator's log tells more")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone, whoever closed it."""
@@ -82,43 +87,40 @@ class Connection(asyncio.Protocol):
 
     def _take(self, message: Message) -> None:
         match message:
+            case bytes():
+                self._binary(message)
+            case str():
+                self._text(message)
             case Close(code=code):
                 self._outbox.finish(code)
-            case _ if not self._outbox.is_open:
-                return
             case Ping(payload=payload):
                 self._outbox.control(Opcode.PONG, payload)
-            case Pong():
-                return
             case Violation(code=code, reason=reason):
                 self._cut_off(code, reason)
-            case str() | bytes():
-                try:
-                    self._message(message)
-                except Exception:
-                    # A fault in one session must not cost another its connection.
-                    log.exception("session %s: a message cannot be handled", self._session_id)
-                    self._outbox.close(
-                        CloseCode.INTERNAL_ERROR, "an internal error; the operator's log tells more"
-                    )
+            case Pong():
+                pass
 
-    def _message(self, message: str | bytes) -> None:
-        if isinstance(message, bytes):
-            verdict = self._audio.judge(self._clock(), len(message))
-        else:
-            verdict = self._commands.judge(self._clock())
-        match verdict, message:
-            case Verdict.TAKE, bytes():
-                self._session.receive_binary(message)
-            case Verdict.TAKE, str():
-                self._session.receive(message)
-            case Verdict.REFUSE, bytes():
-                self._complain(len(message))
-            case Verdict.REFUSE, str():
+    def _binary(self, audio: bytes) -> None:
+        if not self._outbox.is_open:
+            return
+        match self._audio.judge(self._clock(), len(audio)):
+            case Verdict.TAKE:
+                self._session.receive_binary(audio)
+            case Verdict.REFUSE:
+                self._complain(len(audio))
+            case Verdict.CUT_OFF:
+                self._cut_off(CloseCode.POLICY_VIOLATION, "a flood of audio")
+
+    def _text(self, command: str) -> None:
+        if not self._outbox.is_open:
+            return
+        match self._commands.judge(self._clock()):
+            case Verdict.TAKE:
+                self._session.receive(command)
+            case Verdict.REFUSE:
                 self._session.error("command", "too many commands: this one is not carried out", 429)
-            case _:
-                what = "audio" if isinstance(message, bytes) else "commands"
-                self._cut_off(CloseCode.POLICY_VIOLATION, f"a flood of {what}")
+            case Verdict.CUT_OFF:
+                self._cut_off(CloseCode.POLICY_VIOLATION, "a flood of commands")
 
     def _complain(self, size: int) -> None:
         self._refused_bytes += size
@@ -129,5 +131,7 @@ class Connection(asyncio.Protocol):
             self._session.error("media", said, 429)
 
     def _cut_off(self, code: CloseCode, reason: str) -> None:
+        if not self._outbox.is_open:
+            return
         log.warning("session %s: cut off (%d): %s", self._session_id, code, reason)
         self._outbox.close(code, reason)

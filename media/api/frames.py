@@ -17,8 +17,10 @@ _MAX_CONTROL = 125
 _MASKED = 0x80
 _FINAL = 0x80
 _RESERVED = 0x70
-_LONG = 2048
+_LONG = 512
 """Bytes from which arrays unmask faster than whole numbers do."""
+_AUDIO = b"\x82\xfe"
+_OPCODES = frozenset((0, 1, 2, 8, 9, 10))
 
 
 class Opcode(IntEnum):
@@ -126,6 +128,8 @@ class Reader:
 
     def feed(self, data: bytes) -> list[Message]:
         """What `data` completes. After a `Violation` only what is left to skip, or a `Close`, is of use."""
+        if (audio := self._audio(data)) is not None:
+            return [audio]
         found: list[Message] = []
         if self._skip:
             skipped = min(self._skip, len(data))
@@ -143,6 +147,15 @@ class Reader:
         if at < len(data) and not self._lost:
             self._partial += data[at:]
         return found
+
+    def _audio(self, data: bytes) -> bytes | None:
+        """What `data` holds when it is just one binary message of 126 bytes to 64 KiB, as audio mostly comes."""
+        if data[:2] != _AUDIO or self._partial or self._skip or self._kind is not None or self._lost:
+            return None
+        size = len(data) - 8
+        if size != (data[2] << 8 | data[3] if size > 0 else 0) or size > self._max_message:
+            return None
+        return unmask(data[4:8], data[8:])
 
     def _frame(self, data: bytes, at: int, found: list[Message]) -> int | None:
         """Take the frame at `at`; where the next one begins, or None when this one is not whole."""
@@ -177,7 +190,7 @@ class Reader:
     def _fault(self, first: int, masked: int, size: int) -> Violation | None:
         """What is wrong with the head of a frame (section 5.2)."""
         opcode = first & 0x0F
-        if first & _RESERVED or opcode not in Opcode.__members__.values():
+        if first & _RESERVED or opcode not in _OPCODES:
             return Violation(CloseCode.PROTOCOL_ERROR, "a frame has reserved bits or an unknown opcode")
         if not masked:
             return Violation(CloseCode.PROTOCOL_ERROR, "frames of a client must be masked")
@@ -201,7 +214,7 @@ class Reader:
             case Opcode.CLOSE:
                 return (_close(payload),)
             case opcode:
-                kind = self._kind or Opcode(opcode)
+                kind = Opcode(opcode) if self._kind is None else self._kind
         if not first & _FINAL:
             self._kind = kind
             self._fragments += payload
@@ -216,11 +229,13 @@ class Reader:
 def unmask(mask: bytes, payload: bytes) -> bytes:
     """`payload` as it was before the client masked it (section 5.3); `mask` has four bytes."""
     size = len(payload)
-    masks = mask * (size + 3 >> 2)
     if size < _LONG:
-        return (int.from_bytes(payload) ^ int.from_bytes(masks[:size])).to_bytes(size)
-    clear: bytes = (np.frombuffer(payload, np.uint8) ^ np.frombuffer(masks, np.uint8, size)).tobytes()
-    return clear
+        masks = (mask * (size + 3 >> 2))[:size]
+        return (int.from_bytes(payload, "little") ^ int.from_bytes(masks, "little")).to_bytes(size, "little")
+    words = np.frombuffer(payload, np.uint32, size >> 2) ^ np.frombuffer(mask, np.uint32)
+    rest = size & 3
+    clear: bytes = words.tobytes()
+    return clear + unmask(mask, payload[-rest:]) if rest else clear
 
 
 def _text(payload: bytes) -> str | Violation:

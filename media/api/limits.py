@@ -5,8 +5,8 @@ from enum import Enum
 BURST_SECONDS = 2.0
 """What may come at once, in seconds of the rate."""
 FLOOD_FACTOR = 5.0
-"""Above so many times the rate, for FLOOD_SECONDS, it is a flood."""
 FLOOD_SECONDS = 5.0
+"""Who sends FLOOD_FACTOR times the rate for so long is cut off; who sends more, sooner."""
 
 AUDIO_RATE = 4 * 32_000
 """Bytes per second: four times real time at 16 kHz, 16 bits."""
@@ -32,12 +32,12 @@ class Bucket:
 
     def pour(self, now: float, amount: float) -> bool:
         """Pour `amount` in; whether it found room. What finds none is not in."""
-        self._level = max(self._level - (now - self._at) * self._rate, 0.0)
+        level = self._level - (now - self._at) * self._rate
+        level = amount if level < 0 else level + amount
         self._at = now
-        if self._level + amount > self._capacity:
-            return False
-        self._level += amount
-        return True
+        fits = level <= self._capacity
+        self._level = level if fits else level - amount
+        return fits
 
 
 class Limiter:
@@ -45,11 +45,12 @@ class Limiter:
 
     def __init__(self, rate: float, burst_seconds: float = BURST_SECONDS) -> None:
         self._allowed = Bucket(rate, max(rate * burst_seconds, 1.0))
-        flood = rate * FLOOD_FACTOR
-        self._bearable = Bucket(flood, max(flood * max(FLOOD_SECONDS, burst_seconds), 2.0))
+        excess = rate * (FLOOD_FACTOR - 1)
+        self._bearable = Bucket(excess, max(excess * FLOOD_SECONDS, 1.0))
+        """What was refused."""
 
     def judge(self, now: float, amount: float = 1.0) -> Verdict:
         """What becomes of `amount` that comes `now`."""
-        if not self._bearable.pour(now, amount):
-            return Verdict.CUT_OFF
-        return Verdict.TAKE if self._allowed.pour(now, amount) else Verdict.REFUSE
+        if self._allowed.pour(now, amount):
+            return Verdict.TAKE
+        return Verdict.REFUSE if self._bearable.pour(now, amount) else Verdict.CUT_OFF
