@@ -138,9 +138,11 @@ class Ice(Section):
     """Seconds that such credentials are valid."""
 
     @model_validator(mode="after")
-    def _both_or_none(self) -> Self:
-        if bool(self.turn_urls) != (self.turn_secret is not None):
-            raise ValueError("set both turn_urls and turn_secret, or neither")
+    def _secret_for_turn(self) -> Self:
+        if self.turn_urls and self.turn_secret is None:
+            raise ValueError(
+                "turn_urls needs turn_secret; servers without credentials go into [[ice.servers]]"
+            )
         return self
 
 

@@ -8,6 +8,8 @@ from control.api import models
 from control.errors import CommandError, LegError, LegErrorCode
 from control.rtpengine.media import Stream
 from media.api import commands, events
+from media.api.calltype import CallType
+from media.api.gate import DEFAULT_POOL
 from media.engine.quality import Quality
 from media.session import playback
 from media.session.clock import now_ms
@@ -18,12 +20,13 @@ if TYPE_CHECKING:
 
 JOIN_SECONDS = 0.5
 """A bot that names no route and says nothing for so long waits for a call."""
-DEFAULT_POOL = "default"
 
 
 async def arrive(session: "Session") -> None:
     """Claim the call the bot was told of, or let it wait for one, unless it speaks first."""
     arrival = session.arrival
+    if arrival.call_type is not CallType.SIP:
+        return
     if arrival.claims:
         await _claim(session)
     if session.state is not State.IDLE:
@@ -33,6 +36,8 @@ async def arrive(session: "Session") -> None:
             async with asyncio.timeout(JOIN_SECONDS):
                 await session.commanded()
                 return
+    if not arrival.may_wait:
+        return
     session.step(State.WAITING)
     await join_pool(session)
 
@@ -78,6 +83,8 @@ async def invite(session: "Session", command: commands.Invite) -> None:
     option = command.option
     if not option.callee:
         raise CommandError('command "invite": field "option.callee" is missing')
+    if not session.arrival.may_dial(option.callee):
+        raise CommandError(f'command "invite": this token may not call {option.callee}', 403)
     endpoint = session.endpoint()
     waited = session.state is State.WAITING
     session.step(State.DIALING)
@@ -228,7 +235,7 @@ def _refused(session: "Session", code: int, reason: str) -> None:
 
 def _remember(session: "Session", option: commands.CallOption) -> None:
     """Keep what later commands and the end of the call need."""
-    session.option = option
+    session.remember(option)
     session.call.extra = option.extra
     if option.sip is not None and option.sip.hangup_headers:
         session.call.bye_headers = dict(option.sip.hangup_headers)

@@ -61,6 +61,9 @@ class Directory(Protocol):
     def took_slot(self, session: "Session", slot: int) -> None:
         """`session` has a slot of the engine from now on."""
 
+    def described(self, session: "Session") -> None:
+        """The option of `session`'s call is known."""
+
     def ended(self, session: "Session") -> None:
         """`session` is over."""
 
@@ -144,6 +147,11 @@ class Session:
         """Binary frames carry audio of another call type."""
         if self.state is not State.ENDED:
             self.error("command", f"{len(data)} binary bytes: /call/sip takes commands as text only", 400)
+
+    def remember(self, option: commands.CallOption) -> None:
+        """This is the option of the call."""
+        self.option = option
+        self._directory.described(self)
 
     def pinged(self, payload: str) -> None:
         """A WebSocket ping was sent."""

@@ -197,6 +197,9 @@ class House:
         assert slot not in self.slots
         self.slots[slot] = session
 
+    def described(self, session: Session) -> None:
+        assert session not in self.over
+
     def ended(self, session: Session) -> None:
         assert session not in self.over
         self.over.append(session)
