@@ -2,9 +2,9 @@
 
 import hmac
 import ipaddress
+import re
 from collections.abc import Iterable
 from http import HTTPStatus
-from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
@@ -14,6 +14,7 @@ from media.api.refusals import refused
 
 TOKEN = web.RequestKey("token", Token)
 """The token of a request, where it has a name and limits."""
+_ORIGIN = re.compile(r"https?://(?P<netloc>(?P<host>\[[0-9a-f:.]+\]|[^\s/:@\[\]]+)(:[0-9]+)?)")
 OPEN_PATH = "/healthz"
 CORS_SECONDS = 600
 """How long a browser may remember what it may send."""
@@ -72,9 +73,11 @@ class Origins:
         origin = origin.lower()
         if "*" in self._allowed or origin in self._allowed:
             return True
-        parts = urlsplit(origin)
+        parts = _ORIGIN.fullmatch(origin)
+        if parts is None or parts["netloc"] != host.lower():
+            return False
         # Without tokens a name proves nothing: a stranger's name may be made to resolve to this machine.
-        return parts.netloc == host.lower() != "" and (self._authenticated or _is_own(parts.hostname or ""))
+        return self._authenticated or _is_own(parts["host"].strip("[]"))
 
 
 def _is_own(host: str) -> bool:

@@ -40,6 +40,9 @@ class Heartbeats:
         """A second is over."""
         self._turn += 1
         for pinged, every in list(self._due.get(self._turn, {}).items()):
+            if self._turns.get(pinged) != self._turn:
+                # The beat of another has removed it.
+                continue
             self.remove(pinged)
             if pinged.beat():
                 self._schedule(pinged, every, self._turn + every)

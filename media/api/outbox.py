@@ -21,7 +21,7 @@ class Outbox:
 
     def __init__(self, transport: asyncio.Transport, session_id: str) -> None:
         self.closed_because: str | None = None
-        """Why the socket was closed from our side."""
+        """Why nothing more goes out."""
         self._transport = transport
         self._session_id = session_id
         self._open = True
@@ -66,7 +66,9 @@ class Outbox:
 
     def finish(self, code: int) -> None:
         """The bot closes with `code`, or answers our close: nothing more is to come."""
-        self.close(code, "")
+        if self._open:
+            self.close(code, "")
+            self.closed_because = f"the bot has closed its socket ({code})"
         self._transport.close()
 
     def drop(self, reason: str) -> None:
@@ -78,5 +80,6 @@ class Outbox:
     def lost(self) -> None:
         """The connection is gone."""
         self._open = False
+        self.closed_because = self.closed_because or "the connection broke"
         if self._deadline is not None:
             self._deadline.cancel()
