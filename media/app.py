@@ -30,9 +30,10 @@ from media.metrics import Metrics
 from media.node import NodeSessions
 from media.realtime import SafePoint, prioritise
 from media.recorder import Recorder
-from media.session import calling
+from media.records.service import Records
 from media.session.clock import now_ms
 from media.session.heard import heard
+from media.session.lines.sip import full, join_pool
 from media.session.session import Services, Session
 from media.session.state import Parting, State
 from media.speech.client import SpeechClient
@@ -64,6 +65,7 @@ class Worker:
         self._idle_at = 0
         self.call_quality = CallQuality()
         self.recorder = Recorder(settings.media.recordings, self._post)
+        self.records = Records(settings.records, settings.media.recordings, self.name)
         self.speech = SpeechClient()
         self.fetcher = Fetcher(
             allow_private=settings.media.allow_private_urls, max_bytes=settings.media.max_file_bytes
@@ -88,6 +90,7 @@ class Worker:
             EspeakTts(self.speech, settings.speech.speaker),
             self.fetcher,
             self.recorder,
+            self.records,
             self.tasks,
         )
         self._metrics = Metrics(self)
@@ -152,10 +155,12 @@ class Worker:
         """The option of `session`'s call is known."""
         self.node.described(session.id, session.describe().option)
 
+    def gave_slot(self, slot: int) -> None:
+        """`slot` belongs to nobody any more."""
+        del self._slots[slot]
+
     def ended(self, session: Session) -> None:
         """`session` is over."""
-        if session.slot is not None:
-            del self._slots[session.slot]
         if (quality := session.call.quality) is not None:
             self.call_quality.ended(quality.mos, quality.max_jitter_ms / 1000, quality.loss_fraction)
         del self.sessions[session.id]
@@ -164,16 +169,16 @@ class Worker:
     # From control
 
     def _held_legs(self) -> Collection[str]:
-        return [session.leg for session in self.sessions.values() if session.leg is not None]
+        return [leg for session in self.sessions.values() for leg in session.legs]
 
     def _notice(self, notice: Notice) -> None:
         session = self.sessions.get(notice.session)
         if session is not None and isinstance(notice, Incoming) and self.overload.level is Level.FULL:
-            self.tasks.spawn(self._decline(calling.full(session)))
+            self.tasks.spawn(self._decline(full(session)))
         elif session is not None and isinstance(notice, Killed):
             session.kill()
         elif session is not None:
-            calling.noticed(session, notice)
+            session.noticed(notice)
         elif isinstance(notice, Incoming):
             self.tasks.spawn(self._decline(Leave(session=notice.session)))
         elif isinstance(notice, Answered):
@@ -190,10 +195,11 @@ class Worker:
         """Control is (back) there: end calls it does not know, let waiting bots wait there again."""
         self.tasks.spawn(self.node.resume())
         for session in list(self.sessions.values()):
-            if session.leg is not None and session.leg not in standing:
-                session.finish("system", "control was restarted", Parting.KNOWN)
-            elif session.state is State.WAITING:
-                self.tasks.spawn(calling.join_pool(session))
+            for leg in session.legs:
+                if leg not in standing:
+                    session.lost(leg)
+            if session.state is State.WAITING:
+                self.tasks.spawn(join_pool(session))
 
     # From the engine
 
@@ -236,7 +242,7 @@ class Worker:
         self.engine.accepting = wanted
         for session in self.sessions.values():
             if session.state is State.WAITING:
-                told = calling.join_pool(session) if wanted else self._decline(calling.full(session))
+                told = join_pool(session) if wanted else self._decline(full(session))
                 self.tasks.spawn(told)
 
     def _post(self, callback: Callable[[], None]) -> None:
@@ -253,6 +259,7 @@ class Worker:
         try:
             await self.speech.start()
             self.recorder.start()
+            self.records.start()
             prioritise(self.settings.media.realtime)
             self._garbage.start()
             self.clock.start()
@@ -281,6 +288,7 @@ class Worker:
         await self._connecting.close()
         await self.fetcher.close()
         self.recorder.close()
+        await asyncio.to_thread(self.records.close)
         self.clock.stop()
         self._garbage.stop()
         self.engine.close()

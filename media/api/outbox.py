@@ -3,7 +3,6 @@
 import asyncio
 import logging
 
-from media.api import events
 from media.api.frames import CloseCode, Opcode, close_frame, frame
 
 log = logging.getLogger(__name__)
@@ -32,10 +31,10 @@ class Outbox:
         """Whether what is sent now goes out."""
         return self._open
 
-    def send(self, event: events.Event) -> None:
-        """Send `event`; after `close` nothing is taken."""
+    def send(self, text: str) -> None:
+        """Send one event as JSON; after `close` nothing is taken."""
         if self._open:
-            self._write(Opcode.TEXT, events.encode(event).encode(), MAX_UNREAD_EVENTS)
+            self._write(Opcode.TEXT, text.encode(), MAX_UNREAD_EVENTS)
 
     def send_audio(self, data: bytes) -> None:
         """Send one binary frame, behind the events that were sent before; after `close` nothing is taken."""

@@ -11,7 +11,7 @@ import aiohttp
 from aiohttp import web
 
 from control.config import Api, Settings
-from media.api.events import Dtmf, Error
+from media.api.events import Dtmf, Error, encode
 from media.api.gate import Arrival, CallSummary, Refusal
 from media.api.outbox import Outbox
 from media.api.server import make_app
@@ -48,9 +48,8 @@ class Stub:
         self.heard.set()
 
     def error(self, sender: str, message: str, code: int | None = None) -> None:
-        self.outbox.send(
-            Error(track_id=self.arrival.session_id, timestamp=1, sender=sender, error=message, code=code)
-        )
+        error = Error(track_id=self.arrival.session_id, timestamp=1, sender=sender, error=message, code=code)
+        self.outbox.send(encode(error))
 
     def describe(self) -> CallSummary:
         arrival = self.arrival
@@ -63,7 +62,7 @@ class Stub:
         self.gone.set()
 
     def digit(self, digit: str) -> None:
-        self.outbox.send(Dtmf(track_id="t", timestamp=1, digit=digit))
+        self.outbox.send(encode(Dtmf(track_id="t", timestamp=1, digit=digit)))
 
 
 class Door:

@@ -11,7 +11,7 @@ from aiohttp import WSMsgType
 
 from control.config import Api, Settings
 from media.api import outbox
-from media.api.events import AddHistory
+from media.api.events import AddHistory, encode
 from media.api.outbox import MAX_UNREAD_AUDIO, MAX_UNREAD_EVENTS
 from media.api.server import make_app
 from tests.support.apiport import PATIENCE, Deaf, Door, Port, Stub, listening, serving
@@ -24,7 +24,7 @@ class Sink(Protocol):
 
 
 def an_event(stub: Stub) -> None:
-    stub.outbox.send(AddHistory(timestamp=1, speaker="bot", text="x" * 100_000))
+    stub.outbox.send(encode(AddHistory(timestamp=1, speaker="bot", text="x" * 100_000)))
 
 
 def audio(stub: Stub) -> None:
@@ -78,7 +78,7 @@ async def test_a_bot_that_does_not_read_the_end_does_not_stay(monkeypatch: pytes
         with Deaf(port) as bot:
             await bot.connect()
             for _ in range(100):
-                port.stub.outbox.send(AddHistory(timestamp=1, speaker="bot", text="x" * 100_000))
+                port.stub.outbox.send(encode(AddHistory(timestamp=1, speaker="bot", text="x" * 100_000)))
             port.stub.outbox.close(1000, "over")
             await port.stub.gone.wait()
 
