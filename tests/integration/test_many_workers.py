@@ -40,6 +40,10 @@ class Node:
             assert body is True or body["error"]["field"] == "id"
             return response.status
 
+    async def both_connected(self) -> bool:
+        """Whether control has both workers."""
+        return (await self.system.metrics())["sidecall_media_workers"] == 2
+
     async def empty(self) -> bool:
         """Whether no session is left."""
         return not await self.lists()
@@ -61,7 +65,9 @@ async def node(tmp_path: Path) -> AsyncIterator[Node]:
         async with aiohttp.ClientSession(
             f"http://{system.api}", headers=system.authorization, connector=connector
         ) as http:
-            yield Node(system, http)
+            node = Node(system, http)
+            await until(node.both_connected, PATIENCE)
+            yield node
 
 
 async def test_two_workers_are_one_node(node: Node) -> None:
