@@ -146,3 +146,58 @@ def minimal(name: str) -> Json:
     """The shortest command of this name."""
     given = {"option": {}, "text": "a", "url": "a.wav"}
     return {"command": name} | {key: given.get(key, "a") for key in MANDATORY.get(name, ())}
+
+
+EVENT_FIELDS: dict[str, dict[str, str]] = _EXAMPLES["fields"]["events"]
+"""Type of each field of each event; ``?`` at its end: may be absent."""
+COMMAND_FIELDS: dict[str, dict[str, str]] = _EXAMPLES["fields"]["commands"]
+EXTENSIONS: dict[str, dict[str, str]] = {
+    "incoming": {"dialogId": "string", "headers": "object"},
+    "answer": {"refer": "boolean"},
+    "reject": {"refer": "boolean"},
+    "ringing": {"refer": "boolean"},
+    "hangup": {"trackId": "string", "quality": "object", "refer": "boolean"},
+    "silence": {"speechStart": "number", "speechDuration": "number"},
+    "eou": {"complete": "boolean"},
+    "asrFinal": {"taskId": "string"},
+    "asrDelta": {"taskId": "string"},
+    "dtmf": {"refer": "boolean"},
+    "hold": {"trackId": "string", "timestamp": "number", "onHold": "boolean", "refer": "boolean"},
+    "inactivity": {"trackId": "string", "timestamp": "number"},
+}
+"""Fields that the contract does not have; each may be absent."""
+_PYTHON: dict[str, type] = {
+    "string": str,
+    "number": int,
+    "boolean": bool,
+    "object": dict,
+    "attendee": dict,
+    "array": list,
+}
+
+
+def faults(event: Json) -> list[str]:
+    """What is not as documented in `event`: numbers are whole, nothing is null, and no field is unknown."""
+    name = event["event"]
+    known = EVENT_FIELDS.get(name, {})
+    found = [
+        f"{name}.{key} is missing"
+        for key, kind in known.items()
+        if key not in event and not kind.endswith("?")
+    ]
+    types: dict[str, str] = EXTENSIONS.get(name, {}) | known
+    for key, item in event.items():
+        if key == "event":
+            continue
+        kind = types.get(key, "").rstrip("?")
+        if not kind:
+            found.append(f"{name}.{key} is not documented")
+        elif type(item) is not _PYTHON[kind]:
+            found.append(f"{name}.{key} is {item!r}, not {kind}")
+        elif kind == "attendee" and not _is_attendee(item):
+            found.append(f"{name}.{key} is no attendee: {item!r}")
+    return found
+
+
+def _is_attendee(value: Any) -> bool:
+    return {part: type(item) for part, item in value.items()} == dict.fromkeys(OBJECTS["Attendee"], str)

@@ -198,7 +198,9 @@ def _sections(folder: Path, overrides: Mapping[str, Any]) -> dict[str, Any]:
         "media": {
             "rtp_port": ports.row(2 * overrides.get("media", {}).get("workers", 1)),
             "allow_private_urls": True,
+            "recordings": str(folder / "recordings"),
         },
+        "records": {"folder": str(folder / "records")},
     }
     for name, value in overrides.items():
         sections[name] = sections.get(name, {}) | value if isinstance(value, Mapping) else value
