@@ -37,6 +37,10 @@ class Stream:
     rtcp_address: str = ""
     rtcp_port: int = 0
     """rtpengine's RTCP port towards us: where our reports go to, and the source port of the peer's; 0: unknown."""
+    source_port: int = 0
+    """Where the peer's audio comes from when it is not `port`: that of a tap; 0: `port`."""
+    source_address: str = ""
+    """Address of `source_port`; empty: `address`."""
 
 
 def stream_of(peer: SessionDescription, towards_us: SessionDescription, choice: Choice) -> Stream:
