@@ -15,6 +15,7 @@ worker → control        result
 ``leg.accept``          `Media`: 200 is on its way
 ``leg.reject``          `Done`
 ``leg.invite``          `Invited`
+``leg.refer``           `Invited`: the peer of an answered leg is to be connected with a third party
 ``leg.hangup``          `Done`: BYE, CANCEL or a refusal is on its way
 ======================  ========================================================================
 
@@ -167,6 +168,30 @@ class Invite(Message):
     headers: dict[str, str] = {}
 
 
+class Refer(Message):
+    """Connect the peer of `leg` with `callee`, which is called for it; both talk without the bot, which listens.
+
+    The new leg belongs to the same session. Until the callee answers, the peer hears the bot. Then `MediaChanged`
+    (of `leg`) and `Answered` (of the new leg) tell the streams to listen to. When the new leg is refused or over,
+    `MediaChanged` gives the peer back to the bot; then comes `Ended` of the new leg. A leg is referred once at a time.
+    """
+
+    method: ClassVar[str] = "leg.refer"
+    leg: str
+    session: str
+    callee: str
+    caller: str | None = None
+    """None or empty: that of `leg`."""
+    username: str | None = None
+    password: str | None = Field(default=None, repr=False)
+    realm: str | None = None
+    headers: dict[str, str] = {}
+    timeout: float = Field(default=30.0, gt=0, le=600)
+    """Seconds that the callee may ring."""
+    early_media: bool = False
+    """Whether the peer hears what the callee plays before it answers, instead of the bot."""
+
+
 class Hangup(Message):
     """End a leg in whatever state it is: BYE, CANCEL or a final refusal."""
 
@@ -215,7 +240,7 @@ class Answered(Notice):
 
 
 class MediaChanged(Notice):
-    """The peer renegotiated; the slot must follow."""
+    """The peer renegotiated, or a transfer begins, connects or ends; the slot must follow."""
 
     method: ClassVar[str] = "leg.media"
     stream: Stream
@@ -245,5 +270,5 @@ class Ended(Notice):
     code: int
 
 
-Request = Join | Leave | Claim | Ring | Accept | Reject | Invite | Hangup
+Request = Join | Leave | Claim | Ring | Accept | Reject | Invite | Refer | Hangup
 """What a worker may ask once it has said `Hello`."""

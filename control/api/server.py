@@ -20,6 +20,7 @@ from control.api.models import (
     Leave,
     Message,
     Model,
+    Refer,
     Reject,
     Request,
     Ring,
@@ -32,7 +33,7 @@ log = logging.getLogger(__name__)
 ModelT = TypeVar("ModelT", bound=Model)
 
 REQUESTS: dict[str, type[Request]] = {
-    request.method: request for request in (Join, Leave, Claim, Ring, Accept, Reject, Invite, Hangup)
+    request.method: request for request in (Join, Leave, Claim, Ring, Accept, Reject, Invite, Refer, Hangup)
 }
 GRACE_SECONDS = 5.0
 """How long the legs of a worker outlive its connection."""

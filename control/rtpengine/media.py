@@ -13,13 +13,14 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 from types import MappingProxyType
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal
 
 from control.errors import NgError, SdpError
 from control.rtpengine.ng import NgClient, Reply
+from control.rtpengine.party import Interface, Party, Relay
 from control.rtpengine.replies import description_of, sdp_of
 from control.rtpengine.stream import Endpoint, Stream, stream_of
 from control.sip.offer_answer import (
@@ -37,9 +38,6 @@ __all__ = ["Endpoint", "Interface", "MediaLeg", "Stream"]
 
 log = logging.getLogger(__name__)
 
-Interface = Literal["pub", "int"]
-"""Name of an interface of rtpengine: towards everybody, or towards this machine."""
-
 _COMMON: Final[dict[str, Any]] = {
     "flags": ["trust-address", "port-latching", "strict-source"],
     "replace": ["origin", "session-connection"],
@@ -55,23 +53,6 @@ class _State(Enum):
     """Our offer waits for the peer's first answer."""
     RELAYING = "relaying"
     DELETED = "deleted"
-
-
-@dataclass(frozen=True, slots=True)
-class Party:
-    """The peer as it described itself last."""
-
-    description: SessionDescription
-    choice: Choice
-    stream: Stream
-    """What the slot was told of it."""
-
-
-class Relay(Protocol):
-    """Where the peer's audio goes instead of to the slot."""
-
-    async def relay(self, peer: SessionDescription, choice: Choice) -> tuple[bytes, Stream]:
-        """Like `MediaLeg.relay_to_slot`."""
 
 
 class MediaLeg:
