@@ -99,6 +99,8 @@ class Bridge:
         self._leg.relay = self
         self._enter(State.OFFERED)
         towards = await self._offer()
+        # What the party says before its answer would be a second stream at the peer.
+        await self._leg.command("block media", **{"from-tag": self._tag})
         self._offered = self._author.write(towards, Direction.SENDRECV)
         return self._offered
 
@@ -130,8 +132,8 @@ class Bridge:
 
     def renew_offer(self) -> bytes:
         """The description that the party has, with the codec in use: for a re-INVITE without offer."""
-        numbers = self._answered.choice.rtpmaps
-        self._offered = self._author.write(parse(self._offered), Direction.SENDRECV, numbers)
+        offered, numbers = parse(self._offered), self._answered.choice.rtpmaps
+        self._offered = self._author.write(offered, Direction.SENDRECV, numbers, offered)
         return self._offered
 
     async def relay(self, peer: SessionDescription, choice: Choice) -> tuple[bytes, Stream]:
@@ -190,6 +192,7 @@ class Bridge:
             self._enter(State.CONNECTED)
             # A packet of the slot that is on its way would be a second stream at the peer.
             await self._leg.command("block media", **{"from-tag": self._leg.local_tag})
+            await self._leg.command("unblock media", **{"from-tag": self._tag})
 
     async def _answer_leg(self, answer: _Answer) -> bytes:
         """Let the party answer: the description for the peer, which must be what it has."""
