@@ -96,8 +96,8 @@ class Bridge:
 
     async def offer(self) -> bytes:
         """The offer for the party; the slot hears the peer by the tap alone from now on."""
-        self._leg.relay = self
         self._enter(State.OFFERED)
+        self._leg.relay = self
         towards = await self._offer()
         # What the party says before its answer would be a second stream at the peer.
         await self._leg.command("block media", **{"from-tag": self._tag})
@@ -109,6 +109,7 @@ class Bridge:
 
         May come again with another answer: 183 then 200, another branch of a fork, after `renew_offer`.
         """
+        self._require_standing()
         party = parse(answer)
         choice = renumbered(choose(party, self._codecs), parse(self._offered))
         if self.state is State.CONNECTED:
@@ -118,6 +119,7 @@ class Bridge:
 
     async def reoffer(self, offer: bytes) -> tuple[bytes, Stream]:
         """A later offer of the party, which must have the codec in use: (answer for it, tap). Raises SdpError also."""
+        self._require_standing()
         party = parse(offer)
         choice = choose(party, (self._answered.choice.codec,))
         if choice.payload_type != self._answered.choice.payload_type:
@@ -234,9 +236,12 @@ class Bridge:
         return self._answer
 
     def _enter(self, state: State) -> None:
+        self._require_standing()
+        self.state = state
+
+    def _require_standing(self) -> None:
         if self.state is State.RELEASED:
             raise NgError("the peer is back at its slot already")
-        self.state = state
 
 
 def _full(rtpmap: RtpMap) -> str:
