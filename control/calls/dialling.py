@@ -68,7 +68,7 @@ class Dialler:
         self._require_open()
         self._dialling.add(owner)
         try:
-            plan = await self._plan(request, request.caller, request.headers)
+            plan = await self._plan(request, request.caller, checked_headers(request.headers))
             codecs = self._settings.calls.codecs
             media = MediaLeg(self._ng, plan.leg_id, "peer", "bot", plan.interface, codecs)
             offer = await self._offer(media, owner, request.endpoint)
@@ -85,15 +85,9 @@ class Dialler:
         leg = self._legs.get(request.leg)
         if leg is None or leg.owner != owner:
             raise LegError(LegErrorCode.NO_SUCH_LEG, f"the session has no call {request.leg}")
-        headers = {
-            "X-Referred-From": leg.caller,
-            "X-Referred-To": leg.callee,
-            "X-Referred-Id": owner.session,
-        }
-        given = {name.lower() for name in request.headers}
-        headers = {name: value for name, value in headers.items() if name.lower() not in given}
+        headers = checked_headers(request.headers)
         caller = request.caller or usable_caller(leg.caller)
-        plan = await self._plan(request, caller, headers | request.headers)
+        plan = await self._plan(request, caller, headers + _introduction(leg, owner.session, headers))
         transfer = Transfer(self._exchange, leg, owner)
         offer = await transfer.prepare(plan.leg_id, plan.interface, self._settings.calls.codecs)
         machine = self._machine(plan, offer, request.timeout)
@@ -114,12 +108,11 @@ class Dialler:
             raise LegError(LegErrorCode.UNAVAILABLE, "control is shutting down")
 
     async def _plan(
-        self, request: models.Invite | models.Refer, caller: str | None, headers: dict[str, str]
+        self, request: models.Invite | models.Refer, caller: str | None, headers: fx.Headers
     ) -> _Plan:
         credentials = None
         if request.username is not None and request.password is not None:
             credentials = Credentials(request.username, request.password, request.realm)
-        checked = checked_headers(headers)
         channel = self._exchange.channel
         destination = choose_destination(
             self._settings, request.callee, caller, credentials, domain=channel.domain
@@ -128,7 +121,7 @@ class Dialler:
             location = await channel.locate(destination.next_hop)
         except ResolveError as error:
             raise LegError(LegErrorCode.UNAVAILABLE, str(error)) from error
-        return _Plan(uuid.uuid4().hex, make_tag(self._settings.control.name), destination, location, checked)
+        return _Plan(uuid.uuid4().hex, make_tag(self._settings.control.name), destination, location, headers)
 
     async def _offer(self, media: MediaLeg, owner: Owner, endpoint: Endpoint) -> bytes:
         """Our offer for a call that `owner` still wants, else rtpengine keeps nothing. Raises LegError."""
@@ -172,6 +165,25 @@ class Dialler:
 
 def _parties(plan: _Plan) -> tuple[str, str]:
     return str(plan.destination.caller.uri), str(plan.destination.uri)
+
+
+def _introduction(leg: Leg, session: str, given: fx.Headers) -> fx.Headers:
+    """Who is transferred, as far as headers can say it and those `given` do not."""
+    names = {name.lower() for name, _ in given}
+    ours = (
+        ("X-Referred-From", leg.caller),
+        ("X-Referred-To", leg.callee),
+        ("X-Referred-Id", session),
+    )
+    headers: fx.Headers = ()
+    for name, value in ours:
+        if name.lower() in names:
+            continue
+        try:
+            headers += safe_headers({name: value})
+        except SipError as error:
+            log.info("leg %s: the third party is not told: %s", leg.id, error)
+    return headers
 
 
 def checked_headers(headers: dict[str, str]) -> fx.Headers:

@@ -92,6 +92,13 @@ async def test_a_caller_that_cannot_be_repeated_is_replaced(one: World) -> None:
     assert invited.caller == "sip:sidecall@198.51.100.1"
 
 
+async def test_what_no_header_can_hold_is_left_out(one: World) -> None:
+    _, leg = await one.standing("s\r\n1")
+    _, _, sent = await one.referred(leg, "s\r\n1", headers={f"X-{number}": "1" for number in range(16)})
+    assert field(sent, "X-Referred-From") == "sip:alice@127.0.0.9"
+    assert field(sent, "X-Referred-Id") is None
+
+
 async def test_a_call_that_we_dialled_is_transferred(one: World) -> None:
     _, leg, _ = await one.talking(caller="sip:me@example.com")
     _, invited, sent = await one.referred(leg)
