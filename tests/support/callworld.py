@@ -191,6 +191,10 @@ class FakeChannel(SipChannel):
         """What no test has asked for yet."""
         return self.sent[self._taken :]
 
+    def forget(self) -> None:
+        """Let `rest` be empty."""
+        self._taken = len(self.sent)
+
 
 class FakeWorker(Worker):
     """A media worker that keeps what it is told."""
