@@ -13,6 +13,7 @@ from control.sip.sdp import Direction
 
 _PLAIN: Final[dict[str, Any]] = {
     "interface": "int",
+    "replace": ["origin", "session-connection"],
     "transport protocol": "RTP/AVP",
     "ICE": "remove",
     "rtcp-mux": ["demux"],

@@ -9,6 +9,7 @@ import pytest
 
 from control.errors import NgError, UnsupportedCodecError
 from control.rtpengine.media import MediaLeg
+from control.rtpengine.party import Interface
 from control.rtpengine.stream import Stream
 from control.rtpengine.transfer import Bridge
 from control.sip.sdp import parse
@@ -16,7 +17,7 @@ from media.engine.stream import Codec
 from tests.support import ports, sipwire
 from tests.support.ports import Address
 from tests.support.relay import Bench, benches
-from tests.support.rtpcap import rtp_peer
+from tests.support.rtpcap import TELEPHONE_EVENT, rtp_peer
 from tests.support.talker import Talker, talking
 
 pytestmark = pytest.mark.daemons
@@ -94,11 +95,22 @@ class Call:
 
 
 @asynccontextmanager
-async def calls(folder: Path, formats_a: str = "8 101", formats_b: str = "8 101") -> AsyncIterator[Call]:
-    """A call of A, where everybody talks."""
+async def calls(
+    folder: Path,
+    formats_a: str = "8 101",
+    formats_b: str = "8 101",
+    *,
+    dialled: bool = False,
+    external: Interface = "pub",
+) -> AsyncIterator[Call]:
+    """A call of A (or one that we `dialled`), where everybody talks; B is at our interface `external`."""
     async with benches(folder, ports.host(1), ports.host(2)) as bench, rtp_peer(ports.peer(13)) as far:
         leg = bench.leg(codecs=CODECS)
-        sdp, stream = await leg.answer(bench.sdp(formats_a), bench.endpoint)
+        if dialled:
+            sdp = await leg.offer(bench.endpoint)
+            stream = await leg.accept(bench.sdp(formats_a))
+        else:
+            sdp, stream = await leg.answer(bench.sdp(formats_a), bench.endpoint)
         bench.connect(sdp, stream)
         far.ssrc, bench.slot.ssrc = 0xB, 0xB07
         (a, kind_a), (b, kind_b) = (
@@ -109,7 +121,7 @@ async def calls(folder: Path, formats_a: str = "8 101", formats_b: str = "8 101"
             leg,
             sdp,
             stream,
-            Bridge(leg, "party-1", "pub", CODECS),
+            Bridge(leg, "party-1", external, CODECS),
             Talker(bench.peer, kind_a, a, 440),
             Talker(far, kind_b, b, 700),
             Talker(bench.slot, kind_a, a, 1000),
@@ -175,6 +187,45 @@ async def test_only_the_tap_was_made(tmp_path: Path) -> None:
         assert await call.sockets() == before
         with pytest.raises(NgError, match="back at its slot"):
             await call.bridge.offer()
+
+
+@pytest.mark.parametrize(
+    ("formats_a", "formats_b", "external"), [("8 101", "8 101", "int"), ("9 101", "0 101", "pub")]
+)
+async def test_a_call_that_we_dialled(
+    tmp_path: Path, formats_a: str, formats_b: str, external: Interface
+) -> None:
+    async with calls(tmp_path, formats_a, formats_b, dialled=True, external=external) as call:
+        party = await call.connected()
+        host = sipwire.media_address((await call.bridge.reoffer(call.b_sdp()))[0].decode())[0]
+        assert host == ports.host(1 if external == "pub" else 2)
+        await call.all_hear(party)
+        await call.back()
+
+
+async def test_a_call_that_is_on_hold(tmp_path: Path) -> None:
+    async with calls(tmp_path) as call:
+        zero = sipwire.sdp("0.0.0.0", call.a.peer.address.port, codecs="8 101").encode()
+        await call.leg.reoffer(zero)
+        tap = await call.connected()
+        assert call.bridge.leg_stream.source_address == call.ordinary.address
+        assert call.b.peer.remote is not None
+        assert call.b.peer.remote.host == ports.host(1)
+        await call.leg.reoffer(call.bench.sdp("8 101"))
+        await call.all_hear(tap)
+        await call.back()
+
+
+async def test_keys_of_both_reach_the_other_and_the_bot(tmp_path: Path) -> None:
+    async with calls(tmp_path, "8 101", "0 101") as call:
+        await call.connected()
+        for presser, listener, digit in ((call.a.peer, call.b.peer, 5), (call.b.peer, call.a.peer, 6)):
+            for end in (0, 0x80):
+                presser.send(bytes([digit, end | 10, 0, 160]), TELEPHONE_EVENT, marker=not end)
+            for ear in (listener, call.slot.peer):
+                index = await ear.packet(lambda packet: packet.payload_type == TELEPHONE_EVENT)
+                assert ear.packets[index].payload[0] == digit
+            call.slot.peer.packets.clear()
 
 
 async def test_again_with_another_party(tmp_path: Path) -> None:
