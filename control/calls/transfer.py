@@ -71,6 +71,7 @@ class Transfer:
         Raises LegError: CONFLICT when the leg cannot be transferred now, UNAVAILABLE when rtpengine fails. Nothing
         is left of the transfer then.
         """
+        offer: bytes | None = None
         try:
             async with self.leg.negotiation:
                 media = self._transferable()
@@ -81,11 +82,10 @@ class Transfer:
                 self.tell_leg()
                 offer = await self.bridge.offer()
         except NgError as error:
-            self.give_back()
             raise LegError(LegErrorCode.UNAVAILABLE, str(error)) from error
-        except BaseException:
-            self.give_back()
-            raise
+        finally:
+            if offer is None:
+                self.give_back()
         if self.phase is not Phase.PREPARING:
             raise LegError(LegErrorCode.CONFLICT, "the call was hung up before it was transferred")
         self._enter(Phase.ACTIVE)
