@@ -16,7 +16,9 @@ from control.config import Settings
 from control.errors import ConfigError, LegError, SetupError, SpeechError
 from control.ports import rtp_ports
 from control.tasks import Tasks
-from media.api.server import Arrival, Outbox, make_app
+from media.api.gate import Arrival, CallSummary, Refusal
+from media.api.outbox import Outbox
+from media.api.server import make_app
 from media.callquality import CallQuality
 from media.engine import reports
 from media.engine.clock import TickClock
@@ -26,8 +28,9 @@ from media.fetch import Fetcher
 from media.metrics import Metrics
 from media.realtime import SafePoint, prioritise
 from media.recorder import Recorder
-from media.session import calling
+from media.records.service import Records
 from media.session.heard import heard
+from media.session.lines.sip import full, join_pool
 from media.session.session import Services, Session
 from media.session.state import Parting, State
 from media.speech.client import SpeechClient
@@ -57,6 +60,7 @@ class Worker:
         self._idle_at = 0
         self.call_quality = CallQuality()
         self.recorder = Recorder(settings.media.recordings, self._post)
+        self.records = Records(settings.records, settings.media.recordings, self.name)
         self.speech = SpeechClient()
         self.fetcher = Fetcher(
             allow_private=settings.media.allow_private_urls, max_bytes=settings.media.max_file_bytes
@@ -80,18 +84,19 @@ class Worker:
             EspeakTts(self.speech, settings.speech.speaker),
             self.fetcher,
             self.recorder,
+            self.records,
             self.tasks,
         )
         self._metrics = Metrics(self)
 
     # Gate
 
-    def refusal(self, arrival: Arrival) -> tuple[HTTPStatus, str] | None:
+    async def refusal(self, arrival: Arrival) -> Refusal | None:
         """Why this bot cannot be served now, or None."""
         if arrival.session_id in self.sessions:
-            return HTTPStatus.CONFLICT, f"a session with id {arrival.session_id} is open"
+            return Refusal(HTTPStatus.CONFLICT, f"a session with id {arrival.session_id} is open", "id")
         if (reason := self.ready()) is not None:
-            return HTTPStatus.SERVICE_UNAVAILABLE, reason
+            return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, reason)
         return None
 
     def session(self, arrival: Arrival, outbox: Outbox) -> Session:
@@ -99,6 +104,17 @@ class Worker:
         session = Session(arrival, self._services, outbox, self)
         self.sessions[session.id] = session
         return session
+
+    async def calls(self) -> list[CallSummary]:
+        """Every session of this node."""
+        return [session.describe() for session in self.sessions.values()]
+
+    async def kill(self, session_id: str) -> bool:
+        """End a session of this node; whether there was one."""
+        session = self.sessions.get(session_id)
+        if session is not None:
+            session.kill()
+        return session is not None
 
     def ready(self) -> str | None:
         """Why this worker cannot take calls, or None when it can."""
@@ -120,10 +136,12 @@ class Worker:
         """`session` has a slot of the engine from now on."""
         self._slots[slot] = session
 
+    def gave_slot(self, slot: int) -> None:
+        """`slot` belongs to nobody any more."""
+        del self._slots[slot]
+
     def ended(self, session: Session) -> None:
         """`session` is over."""
-        if session.slot is not None:
-            del self._slots[session.slot]
         if (quality := session.call.quality) is not None:
             self.call_quality.ended(quality.mos, quality.max_jitter_ms / 1000, quality.loss_fraction)
         del self.sessions[session.id]
@@ -131,14 +149,14 @@ class Worker:
     # From control
 
     def _held_legs(self) -> Collection[str]:
-        return [session.leg for session in self.sessions.values() if session.leg is not None]
+        return [leg for session in self.sessions.values() for leg in session.legs]
 
     def _notice(self, notice: Notice) -> None:
         session = self.sessions.get(notice.session)
         if session is not None and isinstance(notice, Incoming) and self.overload.level is Level.FULL:
-            self.tasks.spawn(self._decline(calling.full(session)))
+            self.tasks.spawn(self._decline(full(session)))
         elif session is not None:
-            calling.noticed(session, notice)
+            session.noticed(notice)
         elif isinstance(notice, Incoming):
             self.tasks.spawn(self._decline(Leave(session=notice.session)))
         elif isinstance(notice, Answered):
@@ -154,10 +172,11 @@ class Worker:
     def _welcome(self, standing: Collection[str]) -> None:
         """Control is (back) there: end calls it does not know, let waiting bots wait there again."""
         for session in list(self.sessions.values()):
-            if session.leg is not None and session.leg not in standing:
-                session.finish("system", "control was restarted", Parting.KNOWN)
-            elif session.state is State.WAITING:
-                self.tasks.spawn(calling.join_pool(session))
+            for leg in session.legs:
+                if leg not in standing:
+                    session.lost(leg)
+            if session.state is State.WAITING:
+                self.tasks.spawn(join_pool(session))
 
     # From the engine
 
@@ -200,7 +219,7 @@ class Worker:
         self.engine.accepting = wanted
         for session in self.sessions.values():
             if session.state is State.WAITING:
-                told = calling.join_pool(session) if wanted else self._decline(calling.full(session))
+                told = join_pool(session) if wanted else self._decline(full(session))
                 self.tasks.spawn(told)
 
     def _post(self, callback: Callable[[], None]) -> None:
@@ -217,6 +236,7 @@ class Worker:
         try:
             await self.speech.start()
             self.recorder.start()
+            self.records.start()
             prioritise(self.settings.media.realtime)
             self._garbage.start()
             self.clock.start()
@@ -244,6 +264,7 @@ class Worker:
         await self._connecting.close()
         await self.fetcher.close()
         self.recorder.close()
+        await asyncio.to_thread(self.records.close)
         self.clock.stop()
         self._garbage.stop()
         self.engine.close()

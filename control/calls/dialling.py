@@ -50,7 +50,6 @@ class Dialler:
         self._exchange = exchange
         self._legs = legs
         self._ng = ng
-        self._closed = False
         self._dialling: set[Owner] = set()
         """Sessions whose call is prepared, until they leave."""
 
@@ -59,13 +58,11 @@ class Dialler:
         self._dialling.discard(owner)
 
     def close(self) -> None:
-        """Make no more calls."""
-        self._closed = True
+        """Give up the calls that are prepared."""
         self._dialling.clear()
 
     async def invite(self, owner: Owner, request: models.Invite) -> models.Invited:
         """Call for a bot. Raises LegError."""
-        self._require_open()
         self._dialling.add(owner)
         try:
             plan = await self._plan(request, request.caller, checked_headers(request.headers))
@@ -74,14 +71,13 @@ class Dialler:
             offer = await self._offer(media, owner, request.endpoint)
         finally:
             self._dialling.discard(owner)
-        machine = self._machine(plan, offer, self._settings.calls.ring_timeout)
+        machine = self._machine(plan, offer, request.timeout or self._settings.calls.ring_timeout)
         parties = _parties(plan)
         leg = OutgoingLeg(self._exchange, plan.leg_id, plan.tag, machine, media, owner, *parties)
         return self._start(leg, plan)
 
     async def refer(self, owner: Owner, request: models.Refer) -> models.Invited:
         """Call a third party to connect the peer of a leg with. Raises LegError."""
-        self._require_open()
         leg = self._legs.get(request.leg)
         if leg is None or leg.owner != owner:
             raise LegError(LegErrorCode.NO_SUCH_LEG, f"the session has no call {request.leg}")
@@ -102,10 +98,6 @@ class Dialler:
             early_media=request.early_media,
         )
         return self._start(party, plan)
-
-    def _require_open(self) -> None:
-        if self._closed:
-            raise LegError(LegErrorCode.UNAVAILABLE, "control is shutting down")
 
     async def _plan(
         self, request: models.Invite | models.Refer, caller: str | None, headers: fx.Headers
@@ -177,7 +169,7 @@ def _introduction(leg: Leg, session: str, given: fx.Headers) -> fx.Headers:
     )
     headers: fx.Headers = ()
     for name, value in ours:
-        if name.lower() in names:
+        if not value or name.lower() in names:
             continue
         try:
             headers += safe_headers({name: value})

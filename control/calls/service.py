@@ -9,6 +9,7 @@ import aiohttp
 from control.api import models
 from control.api.server import Worker
 from control.calls.arrivals import Arrivals
+from control.calls.browser import Browsers
 from control.calls.channel import SipChannel
 from control.calls.dialling import Dialler, checked_headers
 from control.calls.incoming import IncomingLeg
@@ -41,6 +42,7 @@ class CallService:
         self.legs: Registry[Leg] = Registry()
         self.registrations = Registrations(settings, channel, self.tasks)
         self.arrivals = Arrivals(settings, self, self.legs, ng, http, self.registrations.name_of)
+        self.browsers = Browsers(settings, self, self.legs, ng)
         self.closing = False
         """Whether no new call is taken or made."""
         self.dialler = Dialler(settings, self, self.legs, ng)
@@ -115,6 +117,8 @@ class CallService:
 
     async def on_request(self, worker: Worker, request: models.Request) -> models.Model:
         """Carry out what a bot's session asks for. Raises LegError."""
+        if self.closing and isinstance(request, models.Invite | models.Refer | models.Connect):
+            raise LegError(LegErrorCode.UNAVAILABLE, "control is shutting down")
         match request:
             case models.Join(session=session, pool=pool):
                 self.arrivals.join(pool, Owner(worker, session))
@@ -134,6 +138,10 @@ class CallService:
                 return await self.dialler.invite(Owner(worker, request.session), request)
             case models.Refer():
                 return await self.dialler.refer(Owner(worker, request.session), request)
+            case models.Connect():
+                return await self.browsers.connect(Owner(worker, request.session), request)
+            case models.Reconnect():
+                return await self.browsers.reconnect(Owner(worker, request.session), request)
             case models.Hangup(reason=reason, headers=headers):
                 self._hang_up(request.leg, reason, headers)
         return models.Done()

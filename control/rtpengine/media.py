@@ -16,11 +16,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from enum import Enum
 from types import MappingProxyType
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from control.errors import NgError, SdpError
 from control.rtpengine.ng import NgClient, Reply
 from control.rtpengine.party import Interface, Party, Relay
+from control.rtpengine.profile import SIP, Profile
 from control.rtpengine.replies import description_of, sdp_of
 from control.rtpengine.stream import Endpoint, Stream, stream_of
 from control.sip.offer_answer import (
@@ -38,13 +39,6 @@ __all__ = ["Endpoint", "Interface", "MediaLeg", "Stream"]
 
 log = logging.getLogger(__name__)
 
-_COMMON: Final[dict[str, Any]] = {
-    "flags": ["trust-address", "port-latching", "strict-source"],
-    "replace": ["origin", "session-connection"],
-    "ICE": "remove",
-    "rtcp-mux": ["demux"],
-}
-
 
 class _State(Enum):
     NEW = "new"
@@ -60,7 +54,7 @@ class MediaLeg:
 
     The leg has the rtpengine call `call_id` for itself. The tags name the two sides towards rtpengine; they
     need not be those of the dialog. `external` is rtpengine's interface towards the peer; our side is
-    ``int``. `codecs` are names of ours, best first.
+    ``int``. `codecs` are names of ours, best first; `profile` is the kind of peer.
 
     What the peer sent is checked before rtpengine hears of it: SdpError and its kinds leave the media as
     they were. After NgError they are unknown, and the leg is to be ended with `delete`. Methods of one leg
@@ -75,6 +69,7 @@ class MediaLeg:
         local_tag: str,
         external: Interface,
         codecs: tuple[str, ...],
+        profile: Profile = SIP,
     ) -> None:
         self._ng = ng
         self._call_id = call_id
@@ -82,6 +77,7 @@ class MediaLeg:
         self.local_tag = local_tag
         self._external = external
         self._codecs = codecs
+        self._profile = profile
         self._session_id = str(secrets.randbits(31))
         self._version = 0
         self._state = _State.NEW
@@ -277,8 +273,10 @@ class MediaLeg:
         sdp: SessionDescription,
         fields: Mapping[str, Any] = MappingProxyType({}),
     ) -> Reply:
+        to_us = (command == "offer") == (from_tag == self.peer_tag)
+        profile = self._profile.to_us if to_us else self._profile.to_peer
         tags = {"from-tag": from_tag, "to-tag": to_tag}
-        return await self.command(command, **_COMMON, **tags, sdp=bytes(sdp), **fields)
+        return await self.command(command, **profile, **tags, sdp=bytes(sdp), **fields)
 
     def _enter(self, state: _State) -> None:
         if self._state is _State.DELETED:

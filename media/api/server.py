@@ -3,116 +3,20 @@
 import asyncio
 import hmac
 import json
-import logging
 import re
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Protocol
 
 from aiohttp import WSCloseCode, WSMsgType, hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
 from control.config import Api
-from media.api import events
-
-log = logging.getLogger(__name__)
+from media.api.gate import SERVER_SIDE_TRACK, Arrival, BotSession, Gate
+from media.api.outbox import Outbox
 
 MAX_MESSAGE = 1 << 20
-MAX_QUEUED_EVENTS = 2000
-CLOSE_SECONDS = 5.0
-"""How long a bot may take to read what is left once its socket is to close."""
-MAX_CLOSE_REASON = 123
-"""Bytes (RFC 6455 section 5.5)."""
 SESSION_ID = re.compile(r"[A-Za-z0-9._~-]{1,128}")
 POOL = re.compile(r"[A-Za-z0-9_-]{1,32}")
-
-
-class BotSession(Protocol):
-    """What the server needs of a session."""
-
-    def open(self) -> None:
-        """The socket is open: begin."""
-
-    def receive(self, text: str) -> None:
-        """A text frame came in."""
-
-    def receive_binary(self, data: bytes) -> None:
-        """A binary frame came in."""
-
-    async def disconnected(self) -> None:
-        """The socket is closed, whoever closed it: leave nothing behind."""
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """What a bot asked for when it connected."""
-
-    session_id: str
-    claims: bool
-    """Whether the bot gave the id, which may then be that of a call it was told of."""
-    pool: str | None
-    """The ``route`` parameter; None when it was not given."""
-    track_id: str
-    """Name of the track that carries what we play."""
-
-
-class Gate(Protocol):
-    """Opens sessions; may refuse before the upgrade."""
-
-    def refusal(self, arrival: Arrival) -> tuple[HTTPStatus, str] | None:
-        """Why this bot cannot be served now, or None."""
-
-    def session(self, arrival: Arrival, outbox: "Outbox") -> BotSession:
-        """A session for a bot whose socket is about to open."""
-
-    def ready(self) -> str | None:
-        """Why this worker cannot take calls, or None when it can."""
-
-    def metrics(self) -> tuple[bytes, str]:
-        """Prometheus exposition and its content type."""
-
-
-class Outbox:
-    """Events to one bot: strictly ordered, never dropped; a bot that stops reading is cut off."""
-
-    def __init__(self, socket: web.WebSocketResponse, abort: Callable[[], None]) -> None:
-        self._socket = socket
-        self._abort = abort
-        self._queue: asyncio.Queue[str | tuple[int, str]] = asyncio.Queue()
-        self._closing = False
-
-    def send(self, event: events.Event) -> None:
-        """Queue `event`; after `close` nothing is taken."""
-        if self._closing:
-            return
-        if self._queue.qsize() >= MAX_QUEUED_EVENTS:
-            log.warning("a bot does not read its events: cut off")
-            self.close(WSCloseCode.POLICY_VIOLATION, f"{MAX_QUEUED_EVENTS} events are unread")
-            return
-        self._queue.put_nowait(events.encode(event))
-
-    def close(self, code: int, reason: str) -> None:
-        """Close the socket after what was queued; after CLOSE_SECONDS without it."""
-        if not self._closing:
-            self._closing = True
-            self._queue.put_nowait((code, reason))
-            asyncio.get_running_loop().call_later(CLOSE_SECONDS, self._abort)
-
-    async def run(self) -> None:
-        """Write until the socket is closed."""
-        while True:
-            match await self._queue.get():
-                case (int(code), str(reason)):
-                    await self._socket.close(code=code, message=_close_reason(reason))
-                    return
-                case str(text):
-                    try:
-                        await self._socket.send_str(text)
-                    except ConnectionError:
-                        # The reader sees the same end and tells the session.
-                        return
 
 
 def make_app(settings: Api, gate: Gate) -> web.Application:
@@ -120,11 +24,11 @@ def make_app(settings: Api, gate: Gate) -> web.Application:
 
     async def call_sip(request: web.Request) -> web.StreamResponse:
         arrival = _arrival(request)
-        if (refusal := gate.refusal(arrival)) is not None:
-            raise _error(*refusal)
         socket = web.WebSocketResponse(max_msg_size=MAX_MESSAGE, heartbeat=settings.ping or None)
         if not socket.can_prepare(request) or request.transport is None:
             raise _error(HTTPStatus.BAD_REQUEST, "this is for WebSockets: ask for the upgrade (RFC 6455)")
+        if (refusal := await gate.refusal(arrival)) is not None:
+            raise _error(refusal.status, refusal.message, refusal.field)
         outbox = Outbox(socket, request.transport.abort)
         await _serve(request, socket, gate.session(arrival, outbox), outbox)
         return socket
@@ -180,12 +84,13 @@ def _arrival(request: web.Request) -> Arrival:
         raise _error(HTTPStatus.BAD_REQUEST, "route takes 1 to 32 letters, digits, '-' or '_'", "route")
     if query.get("dump", "true") not in ("true", "false"):
         raise _error(HTTPStatus.BAD_REQUEST, "dump takes true or false", "dump")
-    return Arrival(session_id, bool(given), pool, query.get("serverSideTrack") or "server-side-track")
-
-
-def _close_reason(text: str) -> bytes:
-    """`text` as far as it fits into a close frame, in whole characters."""
-    return text.encode("utf-8", "replace")[:MAX_CLOSE_REASON].decode("utf-8", "ignore").encode()
+    return Arrival(
+        session_id=session_id,
+        claims=bool(given),
+        pool=pool,
+        track_id=query.get("serverSideTrack") or SERVER_SIDE_TRACK,
+        dump=query.get("dump", "true") == "true",
+    )
 
 
 def _error(status: HTTPStatus, message: str, field: str | None = None) -> web.HTTPException:

@@ -241,7 +241,7 @@ async def test_stopping_ends_every_session_and_tells_bots_and_control(tmp_path: 
                 assert await each.closed() == 1012
                 assert each.names[-1] == "hangup"
                 assert (each.events[-1]["reason"], each.events[-1]["initiator"]) == ("shutdown", "system")
-            assert busy.names == ["incoming", "trackStart", "answer", "trackEnd", "hangup"]
+            assert busy.names == ["incoming", "trackStart", "answer", "metrics", "trackEnd", "hangup"]
         told = [await node.control.expect(models.Message) for _ in range(2)]
         assert models.Hangup(leg=LEG, reason="shutdown") in told
         assert any(isinstance(each, models.Leave) for each in told)
@@ -481,7 +481,7 @@ async def test_a_fault_in_one_call_costs_no_other_its_events(
     async with resting(tmp_path) as (worker, _):
         ends: list[object] = []
         for slot, name in enumerate(("bad", "good")):
-            session: Any = SimpleNamespace(id=name, finish=lambda *how: ends.append(how))
+            session: Any = SimpleNamespace(id=name, slot=slot, finish=lambda *how: ends.append(how))
             worker.took_slot(session, slot)
         worker._engine_events([reports.DigitPressed(0, "1"), reports.DigitPressed(1, "2")])
     assert heard == ["2"]

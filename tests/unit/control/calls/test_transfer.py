@@ -151,7 +151,7 @@ async def test_the_party_itself_cannot_be_transferred(one: World) -> None:
 
 async def test_nobody_is_called_during_shutdown(one: World) -> None:
     _, leg = await one.standing()
-    one.service.dialler.close()
+    one.service.closing = True
     assert (await refusal(one.ask(refer(leg)))).code is LegErrorCode.UNAVAILABLE
 
 

@@ -13,9 +13,12 @@ import pytest
 from aiohttp import WSMsgType, web
 
 from control.config import Api
-from media.api import server
-from media.api.events import AddHistory, Dtmf
-from media.api.server import MAX_MESSAGE, MAX_QUEUED_EVENTS, Arrival, Outbox, make_app
+from media.api import outbox
+from media.api.calltype import CallType
+from media.api.events import AddHistory, Dtmf, Error
+from media.api.gate import Arrival, CallSummary, Refusal
+from media.api.outbox import MAX_QUEUED_EVENTS, Outbox
+from media.api.server import MAX_MESSAGE, make_app
 
 TOKEN = "s3cret-token-of-a-bot"
 PATIENCE = 10
@@ -31,6 +34,7 @@ class Stub:
         self.gone = asyncio.Event()
         self.said: list[str | bytes] = []
         self.heard = asyncio.Event()
+        self.pings: list[str] = []
 
     def open(self) -> None:
         self.opened.set()
@@ -42,6 +46,21 @@ class Stub:
     def receive_binary(self, data: bytes) -> None:
         self.said.append(data)
         self.heard.set()
+
+    def pinged(self, payload: str) -> None:
+        self.pings.append(payload)
+
+    def error(self, sender: str, message: str, code: int | None = None) -> None:
+        self.outbox.send(
+            Error(track_id=self.arrival.session_id, timestamp=1, sender=sender, error=message, code=code)
+        )
+
+    def describe(self) -> CallSummary:
+        arrival = self.arrival
+        return CallSummary(id=arrival.session_id, call_type=arrival.call_type, created_at=1, option={})
+
+    def kill(self) -> None:
+        self.outbox.close(1000, "killed")
 
     async def disconnected(self) -> None:
         self.gone.set()
@@ -58,10 +77,20 @@ class Door:
         self.away: str | None = None
         self.stubs: list[Stub] = []
 
-    def refusal(self, arrival: Arrival) -> tuple[HTTPStatus, str] | None:
+    async def refusal(self, arrival: Arrival) -> Refusal | None:
         if arrival.session_id in self.taken:
-            return HTTPStatus.CONFLICT, "a session with this id is open"
-        return None if self.away is None else (HTTPStatus.SERVICE_UNAVAILABLE, self.away)
+            return Refusal(HTTPStatus.CONFLICT, "a session with this id is open", "id")
+        return None if self.away is None else Refusal(HTTPStatus.SERVICE_UNAVAILABLE, self.away)
+
+    async def calls(self) -> list[CallSummary]:
+        return [stub.describe() for stub in self.stubs if not stub.gone.is_set()]
+
+    async def kill(self, session_id: str) -> bool:
+        for stub in self.stubs:
+            if stub.arrival.session_id == session_id and not stub.gone.is_set():
+                stub.kill()
+                return True
+        return False
 
     def session(self, arrival: Arrival, outbox: Outbox) -> Stub:
         self.taken.add(arrival.session_id)
@@ -279,7 +308,14 @@ async def test_what_a_bot_asks_for() -> None:
         serving() as port,
         port.bot("?id=d-1._~x&route=sales&serverSideTrack=bot&dump=false&unknown=1"),
     ):
-        assert port.stub.arrival == Arrival("d-1._~x", claims=True, pool="sales", track_id="bot")
+        assert port.stub.arrival == Arrival(
+            session_id="d-1._~x",
+            call_type=CallType.SIP,
+            claims=True,
+            pool="sales",
+            track_id="bot",
+            dump=False,
+        )
 
 
 @pytest.mark.parametrize("query", ["", "?id=", "?id=&serverSideTrack="])
@@ -522,7 +558,7 @@ async def stuffed(port: Port) -> AsyncIterator[Deaf]:
 async def test_a_bot_that_does_not_read_is_cut_off(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(server, "CLOSE_SECONDS", 0.05)
+    monkeypatch.setattr(outbox, "CLOSE_SECONDS", 0.05)
     async with asyncio.timeout(60), serving(Api(ping=0)) as port, stuffed(port) as bot:
         assert "does not read its events" in caplog.text
         await port.stub.gone.wait()
@@ -539,7 +575,7 @@ async def test_a_bot_that_reads_again_in_time_learns_why() -> None:
 
 
 async def test_a_bot_that_does_not_read_the_end_does_not_stay(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "CLOSE_SECONDS", 0.05)
+    monkeypatch.setattr(outbox, "CLOSE_SECONDS", 0.05)
     async with asyncio.timeout(60), serving(Api(ping=0)) as port:
         with Deaf(port) as bot:
             await bot.connect()
