@@ -121,8 +121,8 @@ class FakeNg(NgClient):
         """What is told to the other side; one that offered only other codecs is answered by transcoding."""
         described: bytes = fields["sdp"]
         offered = self.sides[fields["call-id"]][fields["from-tag"]]
-        codec = re.search(rb"RTP/AVP (\d+)", described)
-        formats = re.search(rb"RTP/AVP (.*)\r\n", offered)
+        codec = re.search(rb"m=audio \d+ \S+ (\d+)", described)
+        formats = re.search(rb"m=audio \d+ \S+ (.*)\r\n", offered)
         if command == "answer" and codec and formats and codec[1] not in formats[1].split():
             return offered
         return described

@@ -8,7 +8,8 @@ from control.api import models
 from control.errors import LegError, LegErrorCode, NgError
 from control.rtpengine.stream import Stream
 from control.sip.effects import CancelInvite
-from tests.support.callworld import Clock, FakeWorker, World, given_up, sdp
+from tests.support.browseroffers import OFFERS
+from tests.support.callworld import SLOT, Clock, FakeWorker, World, given_up, sdp
 from tests.support.siptext import field
 
 DOWN = NgError("rtpengine did not answer")
@@ -634,3 +635,36 @@ async def test_the_codec_in_use_is_offered_first(one: World) -> None:
     _, leg = await one.standing(body=sdp("8 0 101"))
     _, _, sent = await one.referred(leg)
     assert b"RTP/AVP 8 101\r\n" in sent.body
+
+
+# Browsers
+
+
+async def test_a_browser_is_transferred(one: World) -> None:
+    offer = OFFERS["chrome"]
+    connected = await one.ask(models.Connect(session="s1", endpoint=SLOT, offer=offer))
+    leg = connected.leg
+    peer, invited, sent = await one.referred(leg)
+    assert field(sent, "X-Referred-From") is None
+    assert invited.caller == "sip:sidecall@198.51.100.1"
+    assert b" 111 110\r\n" in sent.body
+    assert not [word for word in (b"candidate", b"fingerprint", b"ssrc", b"extmap") if word in sent.body]
+    peer.answers(sent, 200, body=sdp("0 101"))
+    heard = await stream_of(one, leg)
+    answered = await one.worker.next(models.Answered)
+    assert (heard.codec, answered.stream.codec) == ("opus", "pcmu")
+    again = await one.ask(models.Reconnect(leg=leg, session="s1", offer=offer))
+    assert again.stream == heard
+    peer.request("BYE")
+    await one.channel.reply(200)
+    assert await stream_of(one, leg) == connected.stream
+    assert (await one.worker.next(models.Ended)).leg == invited.leg
+
+
+async def test_a_browser_that_goes_takes_the_party_with_it(one: World) -> None:
+    connected = await one.ask(models.Connect(session="s1", endpoint=SLOT, offer=OFFERS["chrome"]))
+    peer, party = await one.connected(connected.leg)
+    await one.ask(models.Hangup(leg=connected.leg))
+    assert (await one.worker.next(models.Ended)).leg == party
+    peer.answers(await one.channel.send("BYE"), 200)
+    await nothing_left(one)
