@@ -28,8 +28,8 @@ from media.fetch import Fetcher
 from media.metrics import Metrics
 from media.realtime import SafePoint, prioritise
 from media.recorder import Recorder
-from media.session import calling
 from media.session.heard import heard
+from media.session.lines.sip import full, join_pool
 from media.session.session import Services, Session
 from media.session.state import Parting, State
 from media.speech.client import SpeechClient
@@ -133,10 +133,12 @@ class Worker:
         """`session` has a slot of the engine from now on."""
         self._slots[slot] = session
 
+    def gave_slot(self, slot: int) -> None:
+        """`slot` belongs to nobody any more."""
+        del self._slots[slot]
+
     def ended(self, session: Session) -> None:
         """`session` is over."""
-        if session.slot is not None:
-            del self._slots[session.slot]
         if (quality := session.call.quality) is not None:
             self.call_quality.ended(quality.mos, quality.max_jitter_ms / 1000, quality.loss_fraction)
         del self.sessions[session.id]
@@ -144,14 +146,14 @@ class Worker:
     # From control
 
     def _held_legs(self) -> Collection[str]:
-        return [session.leg for session in self.sessions.values() if session.leg is not None]
+        return [leg for session in self.sessions.values() for leg in session.legs]
 
     def _notice(self, notice: Notice) -> None:
         session = self.sessions.get(notice.session)
         if session is not None and isinstance(notice, Incoming) and self.overload.level is Level.FULL:
-            self.tasks.spawn(self._decline(calling.full(session)))
+            self.tasks.spawn(self._decline(full(session)))
         elif session is not None:
-            calling.noticed(session, notice)
+            session.noticed(notice)
         elif isinstance(notice, Incoming):
             self.tasks.spawn(self._decline(Leave(session=notice.session)))
         elif isinstance(notice, Answered):
@@ -167,10 +169,11 @@ class Worker:
     def _welcome(self, standing: Collection[str]) -> None:
         """Control is (back) there: end calls it does not know, let waiting bots wait there again."""
         for session in list(self.sessions.values()):
-            if session.leg is not None and session.leg not in standing:
-                session.finish("system", "control was restarted", Parting.KNOWN)
-            elif session.state is State.WAITING:
-                self.tasks.spawn(calling.join_pool(session))
+            for leg in session.legs:
+                if leg not in standing:
+                    session.lost(leg)
+            if session.state is State.WAITING:
+                self.tasks.spawn(join_pool(session))
 
     # From the engine
 
@@ -213,7 +216,7 @@ class Worker:
         self.engine.accepting = wanted
         for session in self.sessions.values():
             if session.state is State.WAITING:
-                told = calling.join_pool(session) if wanted else self._decline(calling.full(session))
+                told = join_pool(session) if wanted else self._decline(full(session))
                 self.tasks.spawn(told)
 
     def _post(self, callback: Callable[[], None]) -> None:

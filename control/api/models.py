@@ -1,8 +1,8 @@
 """Messages of the leg API: what a media worker may ask of control, and what control tells it.
 
 One WebSocket per worker at ``ws://CONTROL/legs``, JSON-RPC 2.0 both ways. A worker says `Hello` first. Requests have
-a result; notifications have none. A leg is one SIP call between us and one peer; it belongs to one *session*, the
-bot connection that handles it.
+a result; notifications have none. A leg is one call between us and one peer, over SIP or with a browser; it belongs
+to one *session*, the bot connection that handles it.
 
 ======================  ========================================================================
 worker → control        result
@@ -15,6 +15,8 @@ worker → control        result
 ``leg.accept``          `Media`: 200 is on its way
 ``leg.reject``          `Done`
 ``leg.invite``          `Invited`
+``leg.connect``         `Connected`: the browser's offer is answered
+``leg.reconnect``       `Connected`: so is a later one of the same browser
 ``leg.hangup``          `Done`: BYE, CANCEL or a refusal is on its way
 ======================  ========================================================================
 
@@ -81,6 +83,15 @@ class Invited(Model):
     leg: str
     caller: str
     callee: str
+
+
+class Connected(Model):
+    """A browser's offer was answered."""
+
+    leg: str
+    stream: Stream
+    sdp: str
+    """The complete answer for the browser."""
 
 
 # Requests of a worker
@@ -165,6 +176,48 @@ class Invite(Message):
     password: str | None = Field(default=None, repr=False)
     realm: str | None = None
     headers: dict[str, str] = {}
+    timeout: float | None = None
+    """Seconds that the callee may ring; those of the settings when None."""
+
+
+class Connect(Message):
+    """Answer a browser (WebRTC): there is no SIP, its offer came through the bot."""
+
+    method: ClassVar[str] = "leg.connect"
+    session: str
+    endpoint: Endpoint
+    offer: str
+    """The browser's complete description."""
+    ipv6: bool = False
+    """Whether candidates with IPv6 are used."""
+
+
+class Reconnect(Message):
+    """Answer a later offer of a browser: ICE restart, hold, another microphone."""
+
+    method: ClassVar[str] = "leg.reconnect"
+    leg: str
+    session: str
+    offer: str
+
+
+class Refer(Message):
+    """Dial out on behalf of the peer of a leg, and connect the two when the callee answers."""
+
+    method: ClassVar[str] = "leg.refer"
+    leg: str
+    """The leg that is transferred."""
+    session: str
+    callee: str
+    caller: str | None = None
+    username: str | None = None
+    password: str | None = Field(default=None, repr=False)
+    realm: str | None = None
+    headers: dict[str, str] = {}
+    timeout: float = 30.0
+    """Seconds that the callee may ring."""
+    early_media: bool = False
+    """Whether the peer hears what the callee plays while it rings."""
 
 
 class Hangup(Message):
@@ -245,5 +298,5 @@ class Ended(Notice):
     code: int
 
 
-Request = Join | Leave | Claim | Ring | Accept | Reject | Invite | Hangup
+Request = Join | Leave | Claim | Ring | Accept | Reject | Invite | Connect | Reconnect | Hangup
 """What a worker may ask once it has said `Hello`."""

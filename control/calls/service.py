@@ -213,7 +213,7 @@ class CallService:
             next_hop=location.uri,
             headers=headers,
             credentials=destination.credentials,
-            ring_timeout=settings.calls.ring_timeout,
+            ring_timeout=request.timeout or settings.calls.ring_timeout,
         )
         leg = OutgoingLeg(self, leg_id, tag, machine, media, owner)
         self.legs.add(leg)

@@ -248,6 +248,8 @@ class Hangup(Model):
     """Comes back in the event; ``system`` when absent."""
     headers: Headers = None
     """Extra headers of our BYE."""
+    refer: bool = False
+    """Whether only the transfer ends, and the caller is back with us."""
 
 
 class History(Model):

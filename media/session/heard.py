@@ -11,6 +11,10 @@ if TYPE_CHECKING:
 
 def heard(session: "Session", event: reports.Event) -> None:
     """Pass on `event`; what nobody waits for is dropped."""
+    if event.slot != session.slot:
+        if session.transfer is not None:
+            session.transfer.heard(event)
+        return
     match event:
         case reports.DigitPressed(digit=digit):
             playback.digit(session, digit)
@@ -21,6 +25,8 @@ def heard(session: "Session", event: reports.Event) -> None:
         case reports.Interrupting():
             session.player.interrupt()
         case reports.SpeechStarted() | reports.SpeechStopped() | reports.SilencePassed():
-            session.hearing.report(event)
-        case reports.MediaStarted() | reports.DigitSent():
+            session.caller.hearing.report(event)
+        case reports.MediaStarted():
+            session.line.media_started()
+        case reports.DigitSent():
             pass

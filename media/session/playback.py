@@ -37,7 +37,7 @@ def tts(session: "Session", command: commands.Tts) -> None:
 def play(session: "Session", command: commands.Play) -> Play:
     """Play a file from a URL or from the folder of sounds."""
     session.require("play", *HEARING)
-    source = _file(session.services, command.url)
+    source = file_source(session.services, command.url)
     playing = session.player.play(source, command.play_id or command.url)
     playing.auto_hangup = bool(command.auto_hangup)
     playing.wait_input = command.input_seconds
@@ -87,7 +87,7 @@ def history(session: "Session", command: commands.History) -> None:
 
 def digit(session: "Session", key: str) -> None:
     """The caller pressed a key; one who is muted did not."""
-    if session.caller_muted:
+    if session.caller.muted:
         return
     session.track.input_heard()
     session.send(events.Dtmf(track_id=session.id, timestamp=now_ms(), digit=key))
@@ -115,7 +115,9 @@ def _samples(data: bytes, sample_rate: int) -> Source:
     return chunks
 
 
-def _file(services: "Services", url: str) -> Source:
+def file_source(services: "Services", url: str) -> Source:
+    """A source of the file behind `url`, an http(s) URL or a name below the folder of sounds."""
+
     async def chunks(rate: int) -> AsyncGenerator[Samples, None]:
         if urlsplit(url).scheme in ("http", "https"):
             data = await services.fetcher.fetch(url)

@@ -58,6 +58,19 @@ CLOSE_CODES: dict[Parting, int] = {
 
 
 @dataclass(slots=True)
+class TransferRecord:
+    """What is known of a transfer; times in ms since the epoch."""
+
+    callee: str
+    start: int = field(default_factory=now_ms)
+    answer: int | None = None
+    end: int | None = None
+    code: int | None = None
+    """SIP status that ended it."""
+    reason: str = ""
+
+
+@dataclass(slots=True)
 class CallRecord:
     """What is known of the call; times in ms since the epoch."""
 
@@ -68,4 +81,7 @@ class CallRecord:
     callee: str = ""
     extra: dict[str, Any] | None = None
     bye_headers: dict[str, str] = field(default_factory=dict)
+    code: int | None = None
+    """SIP status that ended it."""
     quality: Quality | None = None
+    transfers: list[TransferRecord] = field(default_factory=list)

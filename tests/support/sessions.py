@@ -18,6 +18,7 @@ from control.rtpengine.media import Stream
 from control.sip.sdp import Direction
 from control.tasks import Tasks
 from media.api import events
+from media.api.calltype import CallType
 from media.api.gate import Arrival
 from media.api.options import SynthesisOption
 from media.api.outbox import Outbox
@@ -25,8 +26,8 @@ from media.engine import reports
 from media.engine.engine import Engine
 from media.fetch import Fetcher
 from media.recorder import Recorder
-from media.session import calling
 from media.session.heard import heard
+from media.session.lines.sip import JOIN_SECONDS
 from media.session.session import Services, Session
 from media.session.state import State
 from media.speech.voice import Samples
@@ -37,7 +38,7 @@ Event = dict[str, Any]
 ModelT = TypeVar("ModelT", bound=models.Model)
 
 CALLER, CALLEE = "sip:alice@192.0.2.1", "sip:bot@192.0.2.2"
-LEG = "leg-1"
+LEG, TARGET = "leg-1", "leg-2"
 WORD = 800
 """Samples of a spoken word: 100 ms, five ticks."""
 NOT_CONNECTED = LegError(LegErrorCode.NOT_CONNECTED, "control cannot be reached")
@@ -61,6 +62,8 @@ class FakeControl(LegClient):
             models.Ring: models.Media(stream=stream, sdp="v=0"),
             models.Accept: models.Media(stream=stream, sdp="v=0"),
             models.Invite: models.Invited(leg=LEG, caller=CALLER, callee=CALLEE),
+            models.Refer: models.Invited(leg=TARGET, caller=CALLER, callee=CALLEE),
+            models.Connect: models.Connected(leg=LEG, stream=stream, sdp="v=0 ours"),
         }
         self._gates: dict[type[models.Message], asyncio.Event] = {}
 
@@ -197,11 +200,12 @@ class House:
         assert slot not in self.slots
         self.slots[slot] = session
 
+    def gave_slot(self, slot: int) -> None:
+        del self.slots[slot]
+
     def ended(self, session: Session) -> None:
         assert session not in self.over
         self.over.append(session)
-        if session.slot is not None:
-            assert self.slots.pop(session.slot) is session
 
     def guest(
         self,
@@ -210,9 +214,13 @@ class House:
         claims: bool = False,
         pool: str | None = None,
         track: str = "server-side-track",
+        call_type: CallType = CallType.SIP,
     ) -> "Guest":
         """A bot that has just connected."""
-        guest = Guest(self, Arrival(session_id=session_id, claims=claims, pool=pool, track_id=track))
+        arrival = Arrival(
+            session_id=session_id, claims=claims, pool=pool, track_id=track, call_type=call_type
+        )
+        guest = Guest(self, arrival)
         self.guests.append(guest)
         return guest
 
@@ -258,12 +266,12 @@ class Guest:
 
     def tell(self, kind: type[models.Notice], leg: str = LEG, **fields: Any) -> None:
         """Control reports something of the leg."""
-        calling.noticed(self.session, kind(leg=leg, session=self.session.id, **fields))
+        self.session.noticed(kind(leg=leg, session=self.session.id, **fields))
 
     async def wait_in_pool(self) -> None:
         """Wait until the session waits for a call."""
         await idle()
-        await self.house.clock.advance(calling.JOIN_SECONDS)
+        await self.house.clock.advance(JOIN_SECONDS)
         await idle()
         assert self.state is State.WAITING
 

@@ -481,7 +481,7 @@ async def test_a_fault_in_one_call_costs_no_other_its_events(
     async with resting(tmp_path) as (worker, _):
         ends: list[object] = []
         for slot, name in enumerate(("bad", "good")):
-            session: Any = SimpleNamespace(id=name, finish=lambda *how: ends.append(how))
+            session: Any = SimpleNamespace(id=name, slot=slot, finish=lambda *how: ends.append(how))
             worker.took_slot(session, slot)
         worker._engine_events([reports.DigitPressed(0, "1"), reports.DigitPressed(1, "2")])
     assert heard == ["2"]
