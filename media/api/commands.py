@@ -249,7 +249,7 @@ class Hangup(Model):
     headers: Headers = None
     """Extra headers of our BYE."""
     refer: bool = False
-    """Whether only the transfer ends, and the caller is back with us."""
+    """Extension: whether only the transfer ends, and the caller is back with the bot."""
 
 
 class History(Model):

@@ -6,15 +6,15 @@ A marker is ``<!-- spec: KIND NAME -->``, with KIND one of ``command``, ``event`
 
 import json
 import re
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, get_args
 
 from control.errors import SetupError
-from media.api.events import encode
+from media.api.events import Event, encode
 from media.api.spec import examples
-from media.api.spec.asyncapi import asyncapi
 from media.api.spec.openapi import openapi
 from media.api.spec.query import PARAMETERS
-from media.api.spec.schemas import POOL, Schema
+from media.api.spec.schemas import COMMANDS, POOL, Schema, Schemas
 
 _BLOCK = re.compile(r"(<!-- spec: (\w+) (\S+) -->\n).*?(<!-- /spec -->)", re.DOTALL)
 _WIDEST_RANGE = 1000
@@ -23,17 +23,27 @@ _WIDEST_RANGE = 1000
 
 def refreshed(text: str) -> str:
     """`text` with what stands between markers made anew. Raises SetupError for a marker of something unknown."""
-    sockets = asyncapi()["components"]["schemas"]
+    sockets = _sockets()
     rest = openapi()["components"]["schemas"]
 
     def block(found: re.Match[str]) -> str:
         begin, kind, name, end = found.groups()
         try:
-            return f"{begin}\n{_made(kind, name, sockets, rest)}\n{end}"
+            return f"{begin}\n{_made(kind, name, sockets, rest).strip()}\n\n{end}"
         except (KeyError, StopIteration) as error:
             raise SetupError(f"docs: there is nothing for the marker {begin.strip()}") from error
 
     return _BLOCK.sub(block, text)
+
+
+def _sockets() -> dict[str, Schema]:
+    """The schemas of every command, option and event."""
+    schemas = Schemas()
+    for command in COMMANDS:
+        schemas.command(command)
+    for event in get_args(Event):
+        schemas.event(event)
+    return schemas.found
 
 
 def marked(text: str) -> set[tuple[str, str]]:
@@ -65,7 +75,7 @@ def _given(schema: Schema) -> str:
     required = schema.get("required", ())
     rows = [
         (f"`{key}`", _type(part), "required" if key in required else _default(part), _text(part))
-        for key, part in schema["properties"].items()
+        for key, part in sorted(schema["properties"].items(), key=lambda item: item[0] not in required)
         if key != "command"
     ]
     return _table(("field", "type", "default", "meaning"), rows)
@@ -90,7 +100,7 @@ def _query() -> str:
     return _table(("parameter", "type", "default", "meaning"), rows)
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     if not rows:
         return ""
     lines = [head, ("---",) * len(head), *rows]
