@@ -89,7 +89,7 @@ class Control(Collector):
     def collect(self) -> Iterable[Metric]:
         """State when asked, for the registry."""
         calls = self.calls
-        yield GaugeMetricFamily("sidecall_legs", "SIP calls that stand or are being set up.", len(calls.legs))
+        yield GaugeMetricFamily("sidecall_legs", "Calls that stand or are being set up.", len(calls.legs))
         answered = sum(leg.answered for leg in calls.legs)
         yield GaugeMetricFamily("sidecall_dialogs", "SIP calls that are answered.", answered)
         yield GaugeMetricFamily("sidecall_media_workers", "Media workers connected.", self.server.workers)

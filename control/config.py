@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -177,6 +178,50 @@ class Media(Section):
     max_file_bytes: Annotated[int, Field(ge=1)] = 20_000_000
 
 
+def _http_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+        raise ValueError("takes http://host[:port]/path, or https")
+    return value
+
+
+def _headers(value: dict[str, str]) -> dict[str, str]:
+    for name, text in value.items():
+        if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) or _ours(name.lower()):
+            raise ValueError(f"{name!r} is not a header that can be set")
+        if not text.isascii() or not text.isprintable():
+            raise ValueError(f"the value of {name} must be printable ASCII")
+    return value
+
+
+_OUR_HEADERS = frozenset({"content-type", "content-length", "transfer-encoding", "host"})
+
+
+def _ours(header: str) -> bool:
+    return header in _OUR_HEADERS or header.startswith("webhook-")
+
+
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+HttpHeaders = Annotated[dict[str, str], AfterValidator(_headers)]
+
+
+class Records(Section):
+    """What is kept of calls, beside their sound."""
+
+    folder: Path = Path("records")
+    """Folder of event dumps, call records and the spool; nothing outside it is written."""
+    dump: bool = True
+    """Whether commands and events of sessions are written down, unless a bot says ``dump=false``."""
+    cdr: bool = True
+    """Whether a record of each call is kept in the folder."""
+    url: HttpUrl | None = None
+    """URL that gets a POST with the record of each call."""
+    secret: str | None = Field(default=None, repr=False)
+    """Signs it (Standard Webhooks)."""
+    headers: HttpHeaders = Field(default_factory=dict, repr=False)
+    """Further headers of the POST."""
+
+
 class Speech(Section):
     """Speech synthesis."""
 
@@ -285,6 +330,7 @@ class Settings(Section):
     rtpengine: Rtpengine = Rtpengine()
     control: Control = Control()
     media: Media = Media()
+    records: Records = Records()
     speech: Speech = Speech()
     calls: Calls = Calls()
     trunks: tuple[Trunk, ...] = ()

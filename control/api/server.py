@@ -13,6 +13,7 @@ from control.api.jsonrpc import JsonObject
 from control.api.models import (
     Accept,
     Claim,
+    Connect,
     Hangup,
     Hello,
     Invite,
@@ -20,6 +21,7 @@ from control.api.models import (
     Leave,
     Message,
     Model,
+    Reconnect,
     Reject,
     Request,
     Ring,
@@ -32,7 +34,8 @@ log = logging.getLogger(__name__)
 ModelT = TypeVar("ModelT", bound=Model)
 
 REQUESTS: dict[str, type[Request]] = {
-    request.method: request for request in (Join, Leave, Claim, Ring, Accept, Reject, Invite, Hangup)
+    request.method: request
+    for request in (Join, Leave, Claim, Ring, Accept, Reject, Invite, Connect, Reconnect, Hangup)
 }
 GRACE_SECONDS = 5.0
 """How long the legs of a worker outlive its connection."""

@@ -224,7 +224,8 @@ class Transfer:
                 models.Hangup(leg=self.leg, reason=command.reason or "system", headers=headers)
             )
         if self.connected:
-            self._end("system", command.reason or "system", 200)
+            self._farewell("system", command.reason or "system")
+            self._leave()
         elif self._phase is Phase.CALLING:
             self._refused(487, command.reason or "cancelled")
 

@@ -22,6 +22,8 @@ EVERY = [
     models.Accept(**LEG, endpoint=SLOT),
     models.Reject(**LEG, code=486, reason="busy"),
     models.Invite(session="s", callee="sip:b@c", endpoint=SLOT, headers={"X-A": "1"}, password="p"),
+    models.Connect(session="s", endpoint=SLOT, offer="v=0", ipv6=True),
+    models.Reconnect(**LEG, offer="v=0"),
     models.Hangup(leg="l"),
     models.Incoming(**LEG, caller="a", callee="b", sdp="", headers={"X-A": "1"}),
     models.Ringing(**LEG, stream=STREAM),
@@ -36,6 +38,7 @@ EVERY = [
     models.Media(stream=STREAM, sdp="v=0"),
     models.Media(),
     models.Invited(leg="l", caller="a", callee="b"),
+    models.Connected(leg="l", stream=STREAM, sdp="v=0"),
 ]
 
 
