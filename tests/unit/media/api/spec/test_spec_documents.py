@@ -20,6 +20,7 @@ from tests.support.jsonschema import check, resolve
 
 DOCS = Path(__file__).parents[5] / "docs"
 STALE = "run: sidecall spec --write docs"
+WEBHOOKS = ("Announcement", "CallDetailRecord", "Packets", "BargeIns", "Transfer", "RecordingPart")
 METHODS = ("get", "post")
 
 OPENAPI, ASYNCAPI = openapi(), asyncapi()
@@ -57,7 +58,7 @@ def test_every_message_and_object_has_its_table() -> None:
     wanted |= {("event", kind.event) for kind in get_args(events.Event)}
     names = [name for name in vars(options) if name.endswith("Option")]
     wanted |= {("object", name) for name in (*names, "CallQuality", "Attendee")}
-    wanted |= {("rest", name) for name in ("Call", "IceServer", "Announcement")} | {("query", "all")}
+    wanted |= {("rest", name) for name in ("Call", "IceServer", *WEBHOOKS)} | {("query", "all")}
     assert there == wanted
 
 
