@@ -57,7 +57,7 @@ class RecorderOption(Model):
     """False: nothing is recorded."""
     recorder_file: Line | None = None
     """Name below the operator's folder of recordings; ``{id}`` is the id of the session. ``{id}.wav`` when absent."""
-    samplerate: Hertz = Field(default=16_000, validation_alias=_also("samplerate", "sampleRate"))
+    samplerate: Hertz | None = Field(default=None, validation_alias=_also("samplerate", "sampleRate"))
     """Hz: up to 8000 gives 8 kHz, above 16 kHz; absent: that of the call. Also taken as ``sampleRate``."""
     ptime: Ms = 200
     """Milliseconds between writes; read, without effect."""

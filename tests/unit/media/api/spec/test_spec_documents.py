@@ -62,17 +62,6 @@ def test_every_message_and_object_has_its_table() -> None:
     assert there == wanted
 
 
-def test_links_within_the_reference() -> None:
-    text = (DOCS / "api.md").read_text("utf-8")
-    seen: dict[str, int] = {}
-    anchors = set()
-    for title in re.findall(r"^#+ (.*)$", text, re.MULTILINE):
-        anchor = re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
-        count = seen[anchor] = seen.get(anchor, -1) + 1
-        anchors.add(f"{anchor}-{count}" if count else anchor)
-    assert set(re.findall(r"\]\(#([^)]*)\)", text)) <= anchors
-
-
 @pytest.mark.parametrize("marker", ["command dance", "event dance", "dance all", "object Dance"])
 def test_an_unknown_marker(marker: str) -> None:
     with pytest.raises(SetupError, match="nothing for the marker"):
