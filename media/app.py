@@ -28,6 +28,7 @@ from media.fetch import Fetcher
 from media.metrics import Metrics
 from media.realtime import SafePoint, prioritise
 from media.recorder import Recorder
+from media.records.service import Records
 from media.session.heard import heard
 from media.session.lines.sip import full, join_pool
 from media.session.session import Services, Session
@@ -59,6 +60,7 @@ class Worker:
         self._idle_at = 0
         self.call_quality = CallQuality()
         self.recorder = Recorder(settings.media.recordings, self._post)
+        self.records = Records(settings.records, settings.media.recordings, self.name)
         self.speech = SpeechClient()
         self.fetcher = Fetcher(
             allow_private=settings.media.allow_private_urls, max_bytes=settings.media.max_file_bytes
@@ -82,6 +84,7 @@ class Worker:
             EspeakTts(self.speech, settings.speech.speaker),
             self.fetcher,
             self.recorder,
+            self.records,
             self.tasks,
         )
         self._metrics = Metrics(self)
@@ -233,6 +236,7 @@ class Worker:
         try:
             await self.speech.start()
             self.recorder.start()
+            self.records.start()
             prioritise(self.settings.media.realtime)
             self._garbage.start()
             self.clock.start()
@@ -260,6 +264,7 @@ class Worker:
         await self._connecting.close()
         await self.fetcher.close()
         self.recorder.close()
+        await asyncio.to_thread(self.records.close)
         self.clock.stop()
         self._garbage.stop()
         self.engine.close()

@@ -220,27 +220,6 @@ class Refer(Message):
     """Whether the peer hears what the callee plays while it rings."""
 
 
-class Connect(Message):
-    """Answer a browser (WebRTC): there is no SIP, its offer came through the bot."""
-
-    method: ClassVar[str] = "leg.connect"
-    session: str
-    endpoint: Endpoint
-    offer: str
-    """The browser's complete description."""
-    ipv6: bool = False
-    """Whether candidates with IPv6 are used."""
-
-
-class Reconnect(Message):
-    """Answer a later offer of a browser: ICE restart, hold, another microphone."""
-
-    method: ClassVar[str] = "leg.reconnect"
-    leg: str
-    session: str
-    offer: str
-
-
 class Hangup(Message):
     """End a leg in whatever state it is: BYE, CANCEL or a final refusal."""
 

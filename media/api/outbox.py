@@ -6,8 +6,6 @@ from collections.abc import Callable
 
 from aiohttp import WSCloseCode, web
 
-from media.api import events
-
 log = logging.getLogger(__name__)
 
 MAX_QUEUED_EVENTS = 2000
@@ -26,9 +24,9 @@ class Outbox:
         self._queue: asyncio.Queue[str | bytes | tuple[int, str]] = asyncio.Queue()
         self._closing = False
 
-    def send(self, event: events.Event) -> None:
-        """Queue `event`; after `close` nothing is taken."""
-        self._put(events.encode(event))
+    def send(self, text: str) -> None:
+        """Send one event as JSON; after `close` nothing is taken."""
+        self._put(text)
 
     def send_audio(self, data: bytes) -> None:
         """Send one binary frame, behind the events that were sent before; after `close` nothing is taken."""

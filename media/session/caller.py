@@ -10,7 +10,6 @@ from media.api import events
 from media.api.calltype import CallType
 from media.api.commands import CallOption
 from media.api.options import RecorderOption
-from media.engine.quality import Quality
 from media.engine.wire import Form
 from media.session.clock import now_ms
 from media.session.hearing import Hearing
@@ -67,6 +66,7 @@ class Caller:
         """Let media flow as `stream` says. Raises MediaError when the engine cannot use it."""
         if self.slot is not None:
             self._engine.connect(self.slot, stream)
+            self._session.call.codec = stream.codec
             self.begin()
             self._hold(held=stream.direction in _HOLDING)
 
@@ -74,6 +74,7 @@ class Caller:
         """The audio comes by `feed` and goes to `sink`, in `form`."""
         if self.slot is not None:
             self._engine.attach(self.slot, form, sink)
+            self._session.call.codec = form.value
             self.begin()
 
     def feed(self, data: bytes) -> int:
@@ -109,8 +110,11 @@ class Caller:
             return
         if option.subscribe and session.arrival.call_type is not CallType.WEBSOCKET:
             self._subscription = Subscription(self._engine, self.slot, session.send_audio)
-        if option.inactivity_timeout:
-            self._inactivity = Inactivity(option.inactivity_timeout, self._packets, self._inactive)
+        seconds = option.inactivity_timeout
+        if seconds is None:
+            seconds = session.line.gone_after
+        if seconds:
+            self._inactivity = Inactivity(seconds, self._packets, self._inactive)
 
     def record(self, option: RecorderOption | None) -> None:
         """Record from now on, if `option` says so and nothing is recorded yet."""
@@ -128,8 +132,8 @@ class Caller:
         if self.slot is not None:
             self._engine.detect_tones(self.slot, on=False)
 
-    def release(self) -> Quality | None:
-        """Give the slot back and end the track; how it sounded, if it was ever heard."""
+    def release(self) -> None:
+        """Give the slot back and end the track; what was counted goes into the session's record."""
         session, slot = self._session, self.slot
         if self._inactivity is not None:
             self._inactivity.stop()
@@ -137,8 +141,10 @@ class Caller:
             self._subscription.stop()
         self.recording.stop()
         if slot is None:
-            return None
-        quality = None if self.since is None else self._engine.quality(slot)
+            return
+        if self.since is not None:
+            session.call.quality = self._engine.quality(slot)
+            session.call.stats = self._engine.stats(slot)
         ssrc = self._engine.ssrc(slot)
         self._engine.release(slot)
         session.directory.gave_slot(slot)
@@ -148,7 +154,6 @@ class Caller:
             session.send(
                 events.TrackEnd(track_id=session.id, timestamp=now, duration=now - self.since, ssrc=ssrc)
             )
-        return quality
 
     def _hold(self, *, held: bool) -> None:
         """Tell the bot when the far end puts us on hold or comes back; a transfer is neither."""

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from media.api import events
 from media.engine.quality import Quality
+from media.records.cdr import CallFacts
 from media.session.clock import now_ms
 from media.session.state import TransferRecord
 
@@ -58,6 +59,36 @@ def _quality(quality: Quality) -> events.CallQuality:
         peer_loss_percent=(
             None if quality.peer_loss_fraction is None else round(100 * quality.peer_loss_fraction, 2)
         ),
+    )
+
+
+def facts(session: "Session", hangup: events.Hangup) -> CallFacts:
+    """What the call's record is made of."""
+    call, stats, token = session.call, session.call.stats, session.arrival.token
+    return CallFacts(
+        session_id=session.id,
+        call_type=session.arrival.call_type,
+        start=call.start,
+        ringing=call.ringing,
+        answer=call.answer,
+        end=hangup.timestamp,
+        caller=call.caller,
+        callee=call.callee,
+        code=call.code,
+        reason=hangup.reason,
+        initiator=hangup.initiator,
+        codec=call.codec,
+        quality=hangup.quality,
+        recording=session.caller.recording.file,
+        extra=call.extra,
+        option=session.option,
+        first_audio=call.first_audio,
+        received=stats.received if stats else 0,
+        lost=stats.lost if stats else 0,
+        sent=stats.sent if stats else 0,
+        transfers=tuple(call.transfers),
+        token=token.name if token is not None else None,
+        barge_ins=call.barge_ins,
     )
 
 

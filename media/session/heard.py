@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 from media.engine import reports
 from media.session import playback
+from media.session.clock import now_ms
+from media.session.state import State
 
 if TYPE_CHECKING:
     from media.session.session import Session
@@ -19,11 +21,13 @@ def heard(session: "Session", event: reports.Event) -> None:
         case reports.DigitPressed(digit=digit):
             playback.digit(session, digit)
         case reports.SegmentStarted(segment=segment):
+            if session.state is State.TALKING:
+                session.call.first_audio = session.call.first_audio or now_ms()
             session.player.segment_started(segment)
         case reports.SegmentEnded(segment=segment):
             session.player.segment_ended(segment)
         case reports.Interrupting():
-            session.player.interrupt()
+            session.interrupt()
         case reports.SpeechStarted() | reports.SpeechStopped() | reports.SilencePassed():
             session.caller.hearing.report(event)
         case reports.MediaStarted():

@@ -27,10 +27,11 @@ from media.api.outbox import Outbox
 from media.engine.engine import Engine
 from media.fetch import Fetcher
 from media.recorder import Recorder
+from media.records.service import Records
 from media.session import muting, playback
 from media.session.caller import Caller
 from media.session.clock import now_ms
-from media.session.ending import hangup_event
+from media.session.ending import facts, hangup_event
 from media.session.lines import LINES, status
 from media.session.player import Player
 from media.session.state import CLOSE_CODES, STEPS, CallRecord, Parting, State
@@ -54,6 +55,7 @@ class Services:
     tts: Tts
     fetcher: Fetcher
     recorder: Recorder
+    records: Records
     tasks: Tasks
     """Owns what must outlive a session, such as the last request about its leg."""
 
@@ -88,7 +90,9 @@ class Session:
         self.caller = Caller(self)
         self.line = LINES[arrival.call_type](self)
         self.transfer: Transfer | None = None
+        self.journal = services.records.open(self.id, dump=arrival.dump)
         self._outbox = outbox
+        self._created = now_ms()
         self._queue: deque[commands.Command] = deque()
         self._queued = asyncio.Event()
         self._tasks = Tasks(f"session {self.id}")
@@ -128,6 +132,12 @@ class Session:
             return
         try:
             command = commands.parse(text)
+        except CommandError as error:
+            self.journal.unparsed(len(text), str(error))
+            self.error("command", str(error), error.code)
+            return
+        self.journal.command(command, len(text))
+        try:
             match command:
                 case commands.Hangup():
                     self._hang_up(command)
@@ -135,9 +145,7 @@ class Session:
                     self._queue = deque(
                         queued for queued in self._queue if not isinstance(queued, PLAYING_COMMANDS)
                     )
-                    playback.interrupt(self, command)
-                    if self.transfer is not None:
-                        self.transfer.interrupt()
+                    self.interrupt(graceful=command.graceful, fade_ms=command.fade_out_ms or 0)
                 case _:
                     self._queue.append(command)
                     self._queued.set()
@@ -151,14 +159,14 @@ class Session:
 
     def pinged(self, payload: str) -> None:
         """A WebSocket ping was sent."""
-        log.debug("- session %s: ping %s", self.id, payload)
+        self.journal.event(events.encode(events.Ping(timestamp=now_ms(), payload=payload)))
 
     def describe(self) -> CallSummary:
         """What lists show of this session."""
         return CallSummary(
             id=self.id,
             call_type=self.arrival.call_type,
-            created_at=self.call.start,
+            created_at=self._created,
             option=masked(self.option),
         )
 
@@ -290,11 +298,21 @@ class Session:
         referred = self.transfer.leg if self.transfer is not None else None
         return [leg for leg in (self.leg, referred) if leg is not None]
 
+    def interrupt(self, *, graceful: bool = False, fade_ms: int = 0) -> None:
+        """Cut what the caller hears of us, within the fade, or gracefully; nothing when nothing is on."""
+        spoken = self.caller.hearing.speaking_ms
+        if self.player.interrupt(graceful=graceful, fade_ms=fade_ms) is not None and spoken is not None:
+            self.call.barge_ins.add(spoken)
+        if self.transfer is not None:
+            self.transfer.interrupt()
+
     # Events and the end
 
     def send(self, event: events.Event) -> None:
         """Tell the bot."""
-        self._outbox.send(event)
+        text = events.encode(event)
+        self.journal.event(text)
+        self._outbox.send(text)
 
     def send_audio(self, data: bytes) -> None:
         """Send the bot a binary frame."""
@@ -323,6 +341,7 @@ class Session:
         if self.state is State.ENDED:
             return
         farewell = self.line.farewell(reason, parting)
+        began = self.state not in (State.IDLE, State.WAITING)
         self.step(State.ENDED)
         if self._runner is not None:
             self._runner.cancel()
@@ -330,8 +349,10 @@ class Session:
         if self.transfer is not None:
             self.transfer.close()
         self.track.close()
-        self.call.quality = self.caller.release()
-        self.send(hangup_event(self, initiator, reason))
+        self.caller.release()
+        hangup = hangup_event(self, initiator, reason)
+        self.send(hangup)
+        self.journal.close(facts(self, hangup) if began else None)
         self._outbox.close(CLOSE_CODES.get(parting, WSCloseCode.OK), reason)
         self.directory.ended(self)
         self.leg = None

@@ -7,6 +7,8 @@ from typing import Any
 from aiohttp import WSCloseCode
 
 from media.engine.quality import Quality
+from media.engine.stats import Stats
+from media.records.cdr import BargeInTimes
 from media.session.clock import now_ms
 
 
@@ -83,5 +85,10 @@ class CallRecord:
     bye_headers: dict[str, str] = field(default_factory=dict)
     code: int | None = None
     """SIP status that ended it."""
+    codec: str | None = None
     quality: Quality | None = None
+    stats: Stats | None = None
+    first_audio: int | None = None
+    """When the far end was first sent sound of ours."""
+    barge_ins: BargeInTimes = field(default_factory=BargeInTimes)
     transfers: list[TransferRecord] = field(default_factory=list)

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from control import config
 from control.api import models
 from control.api.client import LegClient
 from control.config import Media, Settings
@@ -17,7 +18,6 @@ from control.errors import LegError, LegErrorCode, SpeechError
 from control.rtpengine.media import Stream
 from control.sip.sdp import Direction
 from control.tasks import Tasks
-from media.api import events
 from media.api.calltype import CallType
 from media.api.gate import Arrival
 from media.api.options import SynthesisOption
@@ -26,6 +26,7 @@ from media.engine import reports
 from media.engine.engine import Engine
 from media.fetch import Fetcher
 from media.recorder import Recorder
+from media.records.service import Records
 from media.session.heard import heard
 from media.session.lines.sip import JOIN_SECONDS
 from media.session.session import Services, Session
@@ -143,14 +144,22 @@ class Mailbox(Outbox):
 
     def __init__(self) -> None:
         self.events: list[Event] = []
+        self.metrics: list[Event] = []
+        """Apart from the others: they say how long things took, whatever else happens."""
         self.audio: list[bytes] = []
         self.late: list[Event] = []
         """Sent after the end: the bot never reads them."""
         self.closed: tuple[int, str] | None = None
         self._news = asyncio.Event()
 
-    def send(self, event: events.Event) -> None:
-        (self.late if self.closed else self.events).append(json.loads(events.encode(event)))
+    def send(self, text: str) -> None:
+        event = json.loads(text)
+        if self.closed:
+            self.late.append(event)
+        elif event["event"] == "metrics":
+            self.metrics.append(event)
+        else:
+            self.events.append(event)
         self._news.set()
 
     def send_audio(self, data: bytes) -> None:
@@ -373,9 +382,10 @@ async def house(sounds: Path, slots: int = 4) -> AsyncIterator[House]:
         control, tts = FakeControl(stream(far)), FakeTts()
         tasks = Tasks("test")
         async with Fetcher() as fetcher:
-            settings = Settings(media=Media(sounds=sounds))
+            settings = Settings(media=Media(sounds=sounds), records=config.Records(folder=sounds / "records"))
             recorder = Recorder(sounds / "recordings", lambda callback: callback())
-            services = Services(settings, engine, control, tts, fetcher, recorder, tasks)
+            records = Records(settings.records, sounds / "recordings", "test")
+            services = Services(settings, engine, control, tts, fetcher, recorder, records, tasks)
             place = House(services, control, tts, far, Clock(asyncio.get_running_loop()))
             try:
                 yield place

@@ -8,7 +8,7 @@ from control.errors import CommandError, LegError
 from control.rtpengine.media import Stream
 from media.api import commands, events
 from media.session.clock import now_ms
-from media.session.state import Parting, State
+from media.session.state import CallRecord, Parting, State
 
 if TYPE_CHECKING:
     from media.session.session import Session
@@ -20,6 +20,9 @@ class Line(ABC):
     The commands here are carried out one after the other; what raises CommandError or LegError leaves the session as
     it was.
     """
+
+    gone_after: float | None = None
+    """Seconds without a packet after which the far end is gone, when the bot says nothing of it; None: never."""
 
     def __init__(self, session: "Session") -> None:
         self.session = session
@@ -73,6 +76,7 @@ class Line(ABC):
         session.send(events.Answer(track_id=session.id, timestamp=session.call.answer, sdp=sdp))
         session.caller.answered()
         session.begin_playing()
+        session.send(_set_up(session.call, session.call.answer))
 
     def refused(self, code: int, reason: str) -> None:
         """The far end, or control, has refused the call that we make."""
@@ -85,6 +89,14 @@ class Line(ABC):
         return CommandError(
             f'command "{command.command}": no calls come in on a session of type "{kind}"; use "invite"', 409
         )
+
+
+def _set_up(call: CallRecord, answer: int) -> events.Metrics:
+    """How long the call took from its begin to the answer, and to the ringing."""
+    ringing = {} if call.ringing is None else {"ringing": call.ringing - call.start}
+    return events.Metrics(
+        timestamp=answer, key="completed.call.setup", duration=answer - call.start, data=ringing
+    )
 
 
 def status(error: LegError) -> int:

@@ -5,6 +5,7 @@ import asyncio
 from control.api import models
 from control.errors import CommandError, LegError
 from media.api import commands
+from media.session.clock import now_ms
 from media.session.lines.base import Line, status
 from media.session.state import Parting, State
 
@@ -12,6 +13,7 @@ from media.session.state import Parting, State
 class BrowserLine(Line):
     """A leg without SIP: its signalling is the bot's own socket."""
 
+    gone_after = 30.0
     _handshake: asyncio.TimerHandle | None = None
 
     async def invite(self, command: commands.Invite) -> None:
@@ -21,6 +23,7 @@ class BrowserLine(Line):
             raise CommandError('command "invite": field "option.offer" is missing: the SDP of the browser')
         endpoint = session.caller.endpoint()
         session.step(State.DIALING)
+        session.call.start = now_ms()
         session.remember(option)
         session.call.caller, session.call.callee = option.caller or "", option.callee or ""
         request = models.Connect(

@@ -61,6 +61,7 @@ class SipLine(Line):
         endpoint = session.caller.endpoint()
         waited = session.state is State.WAITING
         session.step(State.DIALING)
+        session.call.start = now_ms()
         session.remember(option)
         session.call.caller, session.call.callee = option.caller or "", option.callee
         sip = option.sip or commands.SipOption()

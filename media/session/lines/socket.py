@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from control.api import models
 from media.api import commands
 from media.engine.wire import Form
+from media.session.clock import now_ms
 from media.session.lines.base import Line
 from media.session.state import Parting, State
 
@@ -30,6 +31,7 @@ class SocketLine(Line):
         session, option = self.session, command.option
         session.caller.take_slot()
         session.step(State.DIALING)
+        session.call.start = now_ms()
         session.remember(option)
         session.call.caller, session.call.callee = option.caller or "", option.callee or ""
         session.caller.attach(FORMS.get((option.codec or "").lower(), Form.PCM), session.send_audio)

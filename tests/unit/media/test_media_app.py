@@ -241,7 +241,7 @@ async def test_stopping_ends_every_session_and_tells_bots_and_control(tmp_path: 
                 assert await each.closed() == 1012
                 assert each.names[-1] == "hangup"
                 assert (each.events[-1]["reason"], each.events[-1]["initiator"]) == ("shutdown", "system")
-            assert busy.names == ["incoming", "trackStart", "answer", "trackEnd", "hangup"]
+            assert busy.names == ["incoming", "trackStart", "answer", "metrics", "trackEnd", "hangup"]
         told = [await node.control.expect(models.Message) for _ in range(2)]
         assert models.Hangup(leg=LEG, reason="shutdown") in told
         assert any(isinstance(each, models.Leave) for each in told)

@@ -17,6 +17,7 @@ from control.rtpengine.media import Stream
 from control.sip.sdp import Direction
 from media.api.calltype import CallType
 from media.engine import g711
+from media.engine.arrays import Pcm
 from media.session.state import State
 from tests.support.farend import FarEnd
 from tests.support.sessions import LEG, TARGET, Guest, House, idle, stream
@@ -60,13 +61,14 @@ class Scene:
         """The caller's media is ours again."""
         self.guest.tell(models.MediaChanged, stream=self.house.stream())
 
-    def heard(self, ticks: int) -> np.ndarray[Any, np.dtype[np.int16]]:
+    def heard(self, ticks: int) -> Pcm:
         """What the caller gets to hear in so many ticks, int16 (samples,)."""
         self.house.far.read()
         self.house.tick(ticks)
         code = b"".join(packet.payload for packet in self.house.far.read())
         payload = np.frombuffer(code, np.uint8).reshape(1, -1)
-        return g711.decode(payload, np.array([False]), np.empty(payload.shape, np.int16))[0]
+        pcm: Pcm = g711.decode(payload, np.array([False]), np.empty(payload.shape, np.int16))[0]
+        return pcm
 
 
 @pytest_asyncio.fixture(name="scene", params=[CallType.SIP, CallType.WEBRTC])
