@@ -274,7 +274,7 @@ class Metrics:
     timestamp: int
     """When the event was sent: ms since the Unix epoch."""
     key: str
-    """What was measured, such as ``ttfb.tts.espeak``: until the first byte of the provider."""
+    """What was measured, such as ``completed.call.setup``."""
     duration: int
     """How long it took, ms."""
     data: Mapping[str, Any]
@@ -315,9 +315,9 @@ class Other(TrackEvent):
 
     event: ClassVar[str] = "other"
     sender: str
-    """What it comes from."""
+    """What it comes from, such as ``recorder``."""
     extra: Mapping[str, str] | None = None
-    """What it says."""
+    """What it says; all values are text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

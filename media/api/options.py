@@ -218,7 +218,8 @@ class CallOption(Model):
     """Seconds in which audio of the browser must come, as ``30``, ``"30"`` or ``"30s"``; else the call ends with reason
     ``handshakeTimeout``. WebRTC only; no limit when absent."""
     inactivity_timeout: Seconds | None = None
-    """Seconds without audio from the caller after which we hang up; 0 and absent: never."""
+    """Seconds without audio from the caller after which we hang up; 0: never. Absent: never, but 30 for WebRTC, whose
+    browsers leave without a word."""
     enable_ipv6: bool = Field(default=False, validation_alias=_also("enableIpv6", "enableIPv6"))
     """Whether candidates with IPv6 addresses are used. WebRTC only. Also taken as ``enableIPv6``."""
     extra: Extra = None

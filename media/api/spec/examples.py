@@ -93,7 +93,7 @@ EVENTS: tuple[events.Event, ...] = (
     ),
     events.Hold(**_CALLER, on_hold=True),
     events.Inactivity(**_CALLER),
-    events.Metrics(timestamp=AT, key="ttfb.tts.espeak", duration=12, data={"playId": "greeting"}),
+    events.Metrics(timestamp=AT, key="completed.call.setup", duration=3000, data={"ringing": 1000}),
     events.Error(
         **_CALLER,
         sender="command",
@@ -103,7 +103,9 @@ EVENTS: tuple[events.Event, ...] = (
     events.AddHistory(
         sender="s.4f6c0f2e", timestamp=AT, speaker="user", text="I would like to change my order."
     ),
-    events.Other(**_CALLER, sender="plugin", extra={"key": "value"}),
+    events.Other(
+        **_CALLER, sender="recorder", extra={"file": "support/s.4f6c0f2e.wav", "duration": "115000"}
+    ),
     events.Ping(timestamp=AT, payload="2026-01-01T12:00:00.000+00:00"),
     events.Hangup(
         **_CALLER,
