@@ -14,7 +14,7 @@ from media.api.events import Event, encode
 from media.api.spec import examples
 from media.api.spec.openapi import openapi
 from media.api.spec.query import PARAMETERS
-from media.api.spec.schemas import COMMANDS, POOL, Schema, Schemas
+from media.api.spec.schemas import COMMANDS, POOL, Schema, Schemas, refer
 
 _BLOCK = re.compile(r"(<!-- spec: (\w+) (\S+) -->\n).*?(<!-- /spec -->)", re.DOTALL)
 _WIDEST_RANGE = 1000
@@ -24,7 +24,7 @@ _WIDEST_RANGE = 1000
 def refreshed(text: str) -> str:
     """`text` with what stands between markers made anew. Raises SetupError for a marker of something unknown."""
     sockets = _sockets()
-    rest = openapi()["components"]["schemas"]
+    rest = openapi()
 
     def block(found: re.Match[str]) -> str:
         begin, kind, name, end = found.groups()
@@ -64,10 +64,19 @@ def _made(kind: str, name: str, sockets: Schema, rest: Schema) -> str:
             schema = sockets[name]
             return _told(schema) if "required" in schema else _given(schema)
         case "rest":
-            return _told(rest[name])
+            return _told(rest["components"]["schemas"][name]) + _posted(rest, name)
         case "query":
             return _query()
     raise KeyError(kind)
+
+
+def _posted(rest: Schema, name: str) -> str:
+    """The example of what is posted, where `name` is that."""
+    for webhook in rest["webhooks"].values():
+        body = webhook["post"]["requestBody"]["content"]["application/json"]
+        if body["schema"] == refer(name):
+            return _json(body["example"])
+    return ""
 
 
 def _given(schema: Schema) -> str:
