@@ -78,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     add("control", _control, "run the control process alone (what a service manager starts)")
     media = add("media", _media, "run one media worker alone (what a service manager starts)")
     media.add_argument("--worker", type=_worker, default=0, metavar="N", help="number of the worker, from 0")
+    media.add_argument("--no-sip", action="store_true", help="serve only /call: there is no control process")
     spec = add("spec", _spec, "print the API as OpenAPI (REST) or AsyncAPI (sockets), for programs")
     wanted = spec.add_mutually_exclusive_group(required=True)
     wanted.add_argument("document", nargs="?", choices=("openapi", "asyncapi"), help="what is printed")
@@ -114,7 +115,8 @@ def _media(options: argparse.Namespace, settings: Settings, config: Path | None)
             f"--worker {options.worker}: media.workers is {settings.media.workers},"
             f" so workers are 0 to {settings.media.workers - 1}: raise media.workers"
         )
-    return _become(config, "media", "--worker", str(options.worker))
+    without = ("--no-sip",) if options.no_sip else ()
+    return _become(config, "media", "--worker", str(options.worker), *without)
 
 
 def _spec(options: argparse.Namespace, _: Settings, config: Path | None) -> int:

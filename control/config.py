@@ -61,6 +61,20 @@ def _sip_uri(value: str) -> str:
     return value
 
 
+def _origin(value: str) -> str:
+    if value != "*" and not re.fullmatch(r"https?://[A-Za-z0-9.:\[\]-]+", value):
+        raise ValueError('takes "https://host[:port]", or "*"')
+    return value
+
+
+def _ice_url(value: str) -> str:
+    if not re.fullmatch(r"(stuns?|turns?):\S+", value):
+        raise ValueError("takes stun:HOST[:PORT], turn:HOST[:PORT] or turns:HOST[:PORT] (RFC 7064, RFC 7065)")
+    return value
+
+
+Origin = Annotated[str, AfterValidator(_origin)]
+IceUrl = Annotated[str, AfterValidator(_ice_url)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
 SipHost = Annotated[str, AfterValidator(_sip_uri)]
 Network = Annotated[str, AfterValidator(_network)]
@@ -79,15 +93,15 @@ class Api(Section):
     address: str = "127.0.0.1"
     port: Port = 8080
     tokens: tuple[str, ...] = ()
-    """Bearer tokens; without one the API binds loopback only."""
-    ping: Annotated[int, Field(ge=0)] = 20
-    """Seconds between WebSocket pings; 0 sends none."""
-
-    @model_validator(mode="after")
-    def _loopback_without_token(self) -> Self:
-        if not self.tokens and not is_loopback(self.address):
-            raise ValueError(f"address {self.address} is not loopback: set api.tokens, or bind 127.0.0.1")
-        return self
+    """Bearer tokens without a name or limits; with none at all the API binds loopback only."""
+    ping: Annotated[int, Field(ge=0, le=3600)] = 20
+    """Seconds between WebSocket pings where a bot does not say; 0 sends none."""
+    origins: tuple[Origin, ...] = ()
+    """Web pages that may use the API beside those of its own host: ``https://host[:port]``, or ``*`` for all."""
+    max_command: Annotated[int, Field(ge=65_536, le=16_777_216)] = 1_048_576
+    """Bytes of one message of a bot."""
+    commands_per_second: Annotated[float, Field(gt=0, le=10_000)] = 100.0
+    """Of each connection, and twice as many at once."""
 
 
 class Token(Section):
@@ -103,6 +117,34 @@ class Token(Section):
     """Patterns of callees (full URI or bare number) that may be dialled or referred to."""
     pools: tuple[Name, ...] | None = None
     """Pools (``route``) in which bots may wait for calls."""
+
+
+class IceServer(Section):
+    """A STUN or TURN server that browsers are told of."""
+
+    urls: Annotated[tuple[IceUrl, ...], Field(min_length=1)]
+    username: str | None = None
+    credential: str | None = Field(default=None, repr=False)
+
+
+class Ice(Section):
+    """What ``GET /iceservers`` tells browsers."""
+
+    servers: tuple[IceServer, ...] = ()
+    turn_urls: tuple[IceUrl, ...] = ()
+    """TURN servers that take short-lived credentials (coturn: use-auth-secret)."""
+    turn_secret: str | None = Field(default=None, min_length=1, repr=False)
+    """The secret that they share with us (coturn: static-auth-secret)."""
+    turn_ttl: Annotated[int, Field(ge=60, le=604_800)] = 3600
+    """Seconds that such credentials are valid."""
+
+    @model_validator(mode="after")
+    def _secret_for_turn(self) -> Self:
+        if self.turn_urls and self.turn_secret is None:
+            raise ValueError(
+                "turn_urls needs turn_secret; servers without credentials go into [[ice.servers]]"
+            )
+        return self
 
 
 class Sip(Section):
@@ -325,6 +367,8 @@ class Settings(Section):
     """Folder of rendered configuration and sockets."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     api: Api = Api()
+    tokens: tuple[Token, ...] = ()
+    ice: Ice = Ice()
     sip: Sip = Sip()
     kamailio: Kamailio = Kamailio()
     rtpengine: Rtpengine = Rtpengine()
@@ -337,6 +381,32 @@ class Settings(Section):
     registrations: tuple[Registration, ...] = ()
     routes: tuple[Route, ...] = (Route(callee="^bot$", pool="default"),)
     up: Up = Up()
+
+    @model_validator(mode="after")
+    def _loopback_without_token(self) -> Self:
+        if not self.has_tokens and not is_loopback(self.api.address):
+            raise ValueError(
+                f"api: address {self.api.address} is not loopback: set api.tokens or [[tokens]], or bind 127.0.0.1"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _tokens_differ(self) -> Self:
+        names = [token.name for token in self.tokens]
+        texts = [*self.api.tokens, *(token.token for token in self.tokens)]
+        if len(set(names)) != len(names) or len(set(texts)) != len(texts):
+            raise ValueError("tokens: two have the same name or the same token")
+        return self
+
+    @property
+    def has_tokens(self) -> bool:
+        """Whether the API asks for one."""
+        return bool(self.api.tokens or self.tokens)
+
+    @property
+    def own_token(self) -> str | None:
+        """A token by which our own processes use the API; one without limits where there is one."""
+        return next(iter((*self.api.tokens, *(token.token for token in self.tokens))), None)
 
     @property
     def rpc_socket(self) -> Path:

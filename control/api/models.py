@@ -18,6 +18,12 @@ worker → control        result
 ``leg.connect``         `Connected`: the browser's offer is answered
 ``leg.reconnect``       `Connected`: so is a later one of the same browser
 ``leg.hangup``          `Done`: BYE, CANCEL or a refusal is on its way
+``session.open``        `Done`: the node has room for the session
+``session.close``       `Done`
+``session.describe``    `Done`: lists show the option
+``session.reset``       `Done`: the worker is about to announce all sessions that it holds
+``session.kill``        `Done`: its worker was told
+``sessions.list``       `SessionList`: one page
 ======================  ========================================================================
 
 ======================  ========================================================================
@@ -30,27 +36,18 @@ control → worker        meaning
 ``leg.digit``           `Digit`: a key reported by SIP INFO
 ``leg.rejected``        `Rejected`: the callee, a timer or we refused an outgoing call
 ``leg.ended``           `Ended`: always the last message about a leg
+``session.killed``      `Killed`: an operator wants the session to end
 ======================  ========================================================================
 """
 
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from control.api.message import Message as Message
+from control.api.message import Model as Model
+from control.api.sessions import SessionRequest
 from control.rtpengine.media import Endpoint, Stream
-
-
-class Model(BaseModel):
-    """Base: unknown fields are ignored, so that both sides may be updated one after the other."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-
-class Message(Model):
-    """A request or notification; `method` is its JSON-RPC name."""
-
-    method: ClassVar[str]
-
 
 # Results
 
@@ -175,7 +172,7 @@ class Invite(Message):
     username: str | None = None
     password: str | None = Field(default=None, repr=False)
     realm: str | None = None
-    headers: dict[str, str] = {}
+    headers: dict[str, str] = Field(default_factory=dict)
     timeout: float | None = None
     """Seconds that the callee may ring; those of the settings when None."""
 
@@ -213,7 +210,7 @@ class Refer(Message):
     username: str | None = None
     password: str | None = Field(default=None, repr=False)
     realm: str | None = None
-    headers: dict[str, str] = {}
+    headers: dict[str, str] = Field(default_factory=dict)
     timeout: float = 30.0
     """Seconds that the callee may ring."""
     early_media: bool = False
@@ -226,7 +223,7 @@ class Hangup(Message):
     method: ClassVar[str] = "leg.hangup"
     leg: str
     reason: str = ""
-    headers: dict[str, str] = {}
+    headers: dict[str, str] = Field(default_factory=dict)
 
 
 # Notifications of control
@@ -240,6 +237,13 @@ class Notice(Message):
     """The bot connection it is meant for."""
 
 
+class Killed(Notice):
+    """An operator wants the session to end; `leg` is empty, it need not have one."""
+
+    method: ClassVar[str] = "session.killed"
+    leg: str = ""
+
+
 class Incoming(Notice):
     """An incoming call, offered to (or claimed by) a session."""
 
@@ -247,7 +251,7 @@ class Incoming(Notice):
     caller: str
     callee: str
     sdp: str
-    headers: dict[str, str] = {}
+    headers: dict[str, str] = Field(default_factory=dict)
     """Extension headers (X-*) of the INVITE; untrusted."""
 
 
@@ -298,5 +302,7 @@ class Ended(Notice):
     code: int
 
 
-Request = Join | Leave | Claim | Ring | Accept | Reject | Invite | Connect | Reconnect | Hangup
+Request = (
+    Join | Leave | Claim | Ring | Accept | Reject | Invite | Connect | Reconnect | Hangup | SessionRequest
+)  # fmt: skip
 """What a worker may ask once it has said `Hello`."""

@@ -1,16 +1,20 @@
 """What the API port and the sessions behind it need of each other."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Protocol
 
 from control.config import Token
+from control.errors import UriError
+from control.sip.uri import parse_name_addr, parse_uri
 from media.api.calltype import CallType
 
 if TYPE_CHECKING:
     from media.api.outbox import Outbox
 
+DEFAULT_POOL = "default"
 SERVER_SIDE_TRACK = "server-side-track"
 
 
@@ -32,6 +36,23 @@ class Arrival:
     """Seconds between WebSocket pings; 0 sends none."""
     token: Token | None = None
     """Name and limits of the token it came with; None when that has neither."""
+
+    @property
+    def may_wait(self) -> bool:
+        """Whether its token lets it wait for calls in its pool."""
+        allowed = None if self.token is None else self.token.pools
+        return allowed is None or (self.pool or DEFAULT_POOL) in allowed
+
+    def may_dial(self, callee: str) -> bool:
+        """Whether its token lets it call `callee`, a URI or a number, by ``invite`` or ``refer``."""
+        allowed = None if self.token is None else self.token.callees
+        if allowed is None:
+            return True
+        try:
+            uri = parse_name_addr(callee).uri if "<" in callee else parse_uri(callee)
+        except UriError:
+            return any(re.fullmatch(pattern, callee) for pattern in allowed)
+        return any(re.fullmatch(pattern, text) for pattern in allowed for text in (uri.user, str(uri)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

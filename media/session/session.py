@@ -69,6 +69,9 @@ class Directory(Protocol):
     def gave_slot(self, slot: int) -> None:
         """`slot` belongs to nobody any more."""
 
+    def described(self, session: "Session") -> None:
+        """The option of `session`'s call is known."""
+
     def ended(self, session: "Session") -> None:
         """`session` is over."""
 
@@ -259,6 +262,7 @@ class Session:
         self.call.extra = option.extra
         if option.sip is not None and option.sip.hangup_headers:
             self.call.bye_headers = dict(option.sip.hangup_headers)
+        self.directory.described(self)
 
     # Notices
 

@@ -63,6 +63,8 @@ class Transfer:
             raise CommandError('command "refer" does not fit now: a transfer is under way', 409)
         if not command.callee or session.slot is None:
             raise CommandError('command "refer": "callee" must not be empty')
+        if not session.arrival.may_dial(command.callee):
+            raise CommandError(f'command "refer": this token may not call {command.callee}', 403)
         try:
             slot = session.services.engine.allocate()
         except EngineFullError as error:

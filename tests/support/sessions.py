@@ -13,7 +13,7 @@ import numpy as np
 from control import config
 from control.api import models
 from control.api.client import LegClient
-from control.config import Media, Settings
+from control.config import Media, Settings, Token
 from control.errors import LegError, LegErrorCode, SpeechError
 from control.rtpengine.media import Stream
 from control.sip.sdp import Direction
@@ -209,6 +209,9 @@ class House:
         assert slot not in self.slots
         self.slots[slot] = session
 
+    def described(self, session: Session) -> None:
+        assert session not in self.over
+
     def gave_slot(self, slot: int) -> None:
         del self.slots[slot]
 
@@ -224,10 +227,16 @@ class House:
         pool: str | None = None,
         track: str = "server-side-track",
         call_type: CallType = CallType.SIP,
+        token: Token | None = None,
     ) -> "Guest":
         """A bot that has just connected."""
         arrival = Arrival(
-            session_id=session_id, claims=claims, pool=pool, track_id=track, call_type=call_type
+            session_id=session_id,
+            claims=claims,
+            pool=pool,
+            track_id=track,
+            call_type=call_type,
+            token=token,
         )
         guest = Guest(self, arrival)
         self.guests.append(guest)

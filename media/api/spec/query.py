@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from media.api.door import MAX_PING, POOL, SESSION_ID, TRACK_ID
 from media.api.gate import SERVER_SIDE_TRACK
 from media.api.spec.schemas import Schema
 
@@ -22,7 +23,7 @@ class Parameter:
 PARAMETERS = (
     Parameter(
         "id",
-        {"type": "string", "pattern": "^[A-Za-z0-9._~-]{1,128}$"},
+        {"type": "string", "pattern": f"^{SESSION_ID.pattern}$"},
         "Id of the session; made up when absent. On `/call/sip` the `dialogId` of a webhook takes that call."
         " Two open sessions cannot have the same.",
     ),
@@ -33,18 +34,18 @@ PARAMETERS = (
     ),
     Parameter(
         "ping",
-        {"type": "integer", "minimum": 0, "maximum": 3600},
+        {"type": "integer", "minimum": 0, "maximum": MAX_PING},
         "Seconds between WebSocket pings, 0: none; the operator's choice (20) when absent. A bot that sends nothing,"
         " not even a pong, from one ping to the next is dropped.",
     ),
     Parameter(
         "serverSideTrack",
-        {"type": "string", "pattern": "^[A-Za-z0-9._~:-]{1,128}$", "default": SERVER_SIDE_TRACK},
+        {"type": "string", "pattern": f"^{TRACK_ID.pattern}$", "default": SERVER_SIDE_TRACK},
         "`trackId` of what Sidecall plays.",
     ),
     Parameter(
         "route",
-        {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,32}$"},
+        {"type": "string", "pattern": f"^{POOL.pattern}$"},
         "Extension, `/call/sip` only: wait for an incoming call in the pool of this name. A bot that gives none, claims"
         " no call and sends nothing for half a second waits in `default`.",
     ),

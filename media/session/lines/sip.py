@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from control.api import models
 from control.errors import CommandError, LegError, LegErrorCode
 from media.api import commands, events
+from media.api.gate import DEFAULT_POOL
 from media.api.options import RecorderOption
 from media.session import playback
 from media.session.clock import now_ms
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 JOIN_SECONDS = 0.5
 """A bot that names no route and says nothing for so long waits for a call."""
-DEFAULT_POOL = "default"
 
 
 class SipLine(Line):
@@ -41,6 +41,8 @@ class SipLine(Line):
                 async with asyncio.timeout(JOIN_SECONDS):
                     await session.commanded()
                     return
+        if not session.arrival.may_wait:
+            return
         session.step(State.WAITING)
         await join_pool(session)
 
@@ -58,6 +60,8 @@ class SipLine(Line):
         session, option = self.session, command.option
         if not option.callee:
             raise CommandError('command "invite": field "option.callee" is missing')
+        if not session.arrival.may_dial(option.callee):
+            raise CommandError(f'command "invite": this token may not call {option.callee}', 403)
         endpoint = session.caller.endpoint()
         waited = session.state is State.WAITING
         session.step(State.DIALING)

@@ -52,7 +52,7 @@ def documented() -> dict[str, set[str]]:
     found: dict[str, set[str]] = {"": set()}
     table = ""
     for line in EXAMPLE.read_text("utf-8").splitlines():
-        if header := re.fullmatch(r"(?:# )?\[+([a-z]+)\]+", line):
+        if header := re.fullmatch(r"(?:# )?\[+(?:[a-z]+\.)?([a-z]+)\]+", line):
             table = header[1]
             found[table] = set()
         elif key := re.match(r"(?:# )?([a-z_]+) = ", line):
@@ -73,7 +73,7 @@ def test_each_key_of_the_example_has_a_comment() -> None:
     tables: dict[str, bool] = {}
     comment = False
     for line in lines:
-        if re.fullmatch(r"(?:# )?\[+([a-z]+)\]+", line):
+        if re.fullmatch(r"(?:# )?\[+(?:[a-z]+\.)?([a-z]+)\]+", line):
             tables[line] = comment
         comment = line.startswith("# ") and not re.match(r"# (?:[a-z_]+ = |\[)", line)
     assert tables

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from control.api import client, models, server
+from control.api import client, models, server, sessions
 from control.rtpengine.media import Endpoint, Stream
 from control.sip.sdp import Direction
 
@@ -33,6 +33,17 @@ EVERY = [
     models.Digit(**LEG, digit="#"),
     models.Rejected(**LEG, code=486, reason="Busy Here"),
     models.Ended(**LEG, initiator="callee", reason="BYE", code=200),
+    models.Killed(session="s"),
+    sessions.OpenSession(session="s", call_type="sip", created_at=1, token="t", max_calls=2),
+    sessions.OpenSession(session="s", call_type="sip", created_at=1, held=True, option={"a": [1]}),
+    sessions.CloseSession(session="s"),
+    sessions.DescribeSession(session="s", option={"codec": "pcmu"}),
+    sessions.ResetSessions(),
+    sessions.KillSession(session="s"),
+    sessions.ListSessions(after="s"),
+    sessions.SessionList(
+        sessions=(sessions.SessionEntry(session="s", call_type="sip", created_at=1),), more=True
+    ),
     models.Done(),
     models.Welcome(control="a", legs=("x",)),
     models.Media(stream=STREAM, sdp="v=0"),

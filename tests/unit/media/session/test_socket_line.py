@@ -21,7 +21,7 @@ def caller(house: House) -> Guest:
 def tone(samples: int, rate: int, hertz: float = 500.0) -> bytes:
     """A sine, s16le."""
     wave = 8000 * np.sin(2 * np.pi * hertz * np.arange(samples) / rate)
-    return np.rint(wave).astype("<i2").tobytes()
+    return bytes(np.rint(wave).astype("<i2").tobytes())
 
 
 async def test_the_call_stands_at_once(house: House) -> None:
