@@ -79,6 +79,12 @@ def _parser() -> argparse.ArgumentParser:
     media = add("media", _media, "run one media worker alone (what a service manager starts)")
     media.add_argument("--worker", type=_worker, default=0, metavar="N", help="number of the worker, from 0")
     media.add_argument("--no-sip", action="store_true", help="serve only /call: there is no control process")
+    spec = add("spec", _spec, "print the API as OpenAPI (REST) or AsyncAPI (sockets), for programs")
+    wanted = spec.add_mutually_exclusive_group(required=True)
+    wanted.add_argument("document", nargs="?", choices=("openapi", "asyncapi"), help="what is printed")
+    wanted.add_argument(
+        "--write", metavar="FOLDER", help="write both there, and the tables of its api.md (for developers)"
+    )
     add("render", _render, "write kamailio.cfg and rtpengine.conf from the configuration")
     add("check", _check, "try the configuration: both servers are really started with it, on spare ports")
     add("doctor", _doctor, "look at this machine: what is missing, what is wrong, what to do")
@@ -111,6 +117,11 @@ def _media(options: argparse.Namespace, settings: Settings, config: Path | None)
         )
     without = ("--no-sip",) if options.no_sip else ()
     return _become(config, "media", "--worker", str(options.worker), *without)
+
+
+def _spec(options: argparse.Namespace, _: Settings, config: Path | None) -> int:
+    wanted = (options.document,) if options.write is None else ("--write", options.write)
+    return _become(config, "media.api.spec", *wanted)
 
 
 def _become(config: Path | None, module: str, *arguments: str) -> NoReturn:

@@ -15,6 +15,7 @@ worker → control        result
 ``leg.accept``          `Media`: 200 is on its way
 ``leg.reject``          `Done`
 ``leg.invite``          `Invited`
+``leg.refer``           `Invited`: the peer of an answered leg is to be connected with a third party
 ``leg.connect``         `Connected`: the browser's offer is answered
 ``leg.reconnect``       `Connected`: so is a later one of the same browser
 ``leg.hangup``          `Done`: BYE, CANCEL or a refusal is on its way
@@ -199,22 +200,27 @@ class Reconnect(Message):
 
 
 class Refer(Message):
-    """Dial out on behalf of the peer of a leg, and connect the two when the callee answers."""
+    """Connect the peer of `leg` with `callee`, which is called for it; both talk without the bot, which listens.
+
+    The new leg belongs to the same session. Until the callee answers, the peer hears the bot. Then `MediaChanged`
+    (of `leg`) and `Answered` (of the new leg) tell the streams to listen to. When the new leg is refused or over,
+    `MediaChanged` gives the peer back to the bot; then comes `Ended` of the new leg. A leg is referred once at a time.
+    """
 
     method: ClassVar[str] = "leg.refer"
     leg: str
-    """The leg that is transferred."""
     session: str
     callee: str
     caller: str | None = None
+    """None or empty: that of `leg`."""
     username: str | None = None
     password: str | None = Field(default=None, repr=False)
     realm: str | None = None
     headers: dict[str, str] = Field(default_factory=dict)
-    timeout: float = 30.0
+    timeout: float = Field(default=30.0, gt=0, le=600)
     """Seconds that the callee may ring."""
     early_media: bool = False
-    """Whether the peer hears what the callee plays while it rings."""
+    """Whether the peer hears what the callee plays before it answers, instead of the bot."""
 
 
 class Hangup(Message):
@@ -272,7 +278,7 @@ class Answered(Notice):
 
 
 class MediaChanged(Notice):
-    """The peer renegotiated; the slot must follow."""
+    """The peer renegotiated, or a transfer begins, connects or ends; the slot must follow."""
 
     method: ClassVar[str] = "leg.media"
     stream: Stream
@@ -303,6 +309,6 @@ class Ended(Notice):
 
 
 Request = (
-    Join | Leave | Claim | Ring | Accept | Reject | Invite | Connect | Reconnect | Hangup | SessionRequest
+    Join | Leave | Claim | Ring | Accept | Reject | Invite | Refer | Connect | Reconnect | Hangup | SessionRequest
 )  # fmt: skip
 """What a worker may ask once it has said `Hello`."""

@@ -27,7 +27,8 @@ class BrowserLeg(Leg):
     """
 
     def __init__(self, exchange: Exchange, leg_id: str, media: MediaLeg, owner: Owner, *, ipv6: bool) -> None:
-        super().__init__(exchange, leg_id, "", media)
+        super().__init__(exchange, leg_id, "", "", "")
+        self.media: MediaLeg = media
         self.owner = owner
         self._ipv6 = ipv6
 
@@ -51,7 +52,7 @@ class BrowserLeg(Leg):
         return await self._answer(offer, self.media.reoffer)
 
     async def _answer(self, text: str, answering: _Answering) -> models.Connected:
-        async with self._negotiation:
+        async with self.negotiation:
             self._require_standing()
             try:
                 offer = read(text, ipv6=self._ipv6)

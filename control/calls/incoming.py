@@ -25,7 +25,9 @@ class IncomingLeg(Leg):
     def __init__(
         self, exchange: Exchange, leg_id: str, request: Request, machine: IncomingInvite, media: MediaLeg
     ) -> None:
-        super().__init__(exchange, leg_id, machine.dialog.local_tag, media)
+        caller, callee = (printable(str(party.uri)) for party in (request.from_, request.to))
+        super().__init__(exchange, leg_id, machine.dialog.local_tag, caller, callee)
+        self.media: MediaLeg = media
         self.machine: IncomingInvite = machine
         self.request = request
         self.pool: str | None = None
@@ -58,8 +60,8 @@ class IncomingLeg(Leg):
         return models.Incoming(
             leg=self.id,
             session=session,
-            caller=printable(str(self.request.from_.uri)),
-            callee=printable(str(self.request.to.uri)),
+            caller=self.caller,
+            callee=self.callee,
             sdp=self.request.sdp.decode("utf-8", "replace"),
             headers={
                 name: printable(value)
@@ -114,14 +116,14 @@ class IncomingLeg(Leg):
 
     def hang_up(self, reason: str, headers: fx.Headers = (), *, refusal: int = 603) -> None:
         """BYE, or `refusal` before it is answered."""
-        self.owner = None
+        self.let_go()
         if self.machine.session is not None:
             self.act(self.machine.session.bye(reason, headers))
         else:
             self.act(self.machine.reject(refusal, reason))
 
     async def _answer_media(self, endpoint: Endpoint) -> models.Media:
-        async with self._negotiation:
+        async with self.negotiation:
             if self._answer is None:
                 try:
                     self._answer, self.stream = await self.media.answer(self.machine.offer, endpoint)
@@ -132,7 +134,7 @@ class IncomingLeg(Leg):
         return models.Media(stream=self.stream, sdp=self._answer.decode("utf-8", "replace"))
 
     async def _offer_media(self, endpoint: Endpoint) -> models.Media:
-        async with self._negotiation:
+        async with self.negotiation:
             if self._answer is None:
                 try:
                     self._answer = await self.media.offer(endpoint)

@@ -14,11 +14,11 @@ from typing import Any, Protocol
 from control.api import models
 from control.api.server import Worker
 from control.calls.channel import LOST_SECONDS, SipChannel, Timers
+from control.calls.parts import Coupling, LegMedia, Machine
 from control.errors import NgError, SdpError, UnreachableError
-from control.rtpengine.media import MediaLeg, Stream
+from control.rtpengine.stream import Stream
 from control.sip import effects as fx
 from control.sip.message import Request, Response
-from control.sip.session import Session
 from control.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -30,30 +30,6 @@ class Owner:
 
     worker: Worker
     session: str
-
-
-class Machine(Protocol):
-    """What incoming and outgoing calls have in common."""
-
-    session: Session | None
-
-    def on_request(self, request: Request, transaction: str, source: str = "") -> list[fx.Effect]:
-        """A request within the dialog."""
-
-    def on_cancel(self) -> list[fx.Effect]:
-        """CANCEL."""
-
-    def on_ack(self, request: Request) -> list[fx.Effect]:
-        """An ACK."""
-
-    def on_response(self, response: Response, source: str = "") -> list[fx.Effect]:
-        """A response to a request of ours."""
-
-    def on_timeout(self, code: int = 408, cseq: int | None = None) -> list[fx.Effect]:
-        """A request of ours was not answered."""
-
-    def on_timer(self, timer: fx.Timer) -> list[fx.Effect]:
-        """A timer ran out."""
 
 
 class Exchange(Protocol):
@@ -70,20 +46,27 @@ class Leg(ABC):
     """A call leg; `id` is its name in the leg API, `local_tag` our SIP tag."""
 
     machine: Machine
+    media: LegMedia
 
-    def __init__(self, exchange: Exchange, leg_id: str, local_tag: str, media: MediaLeg) -> None:
+    def __init__(self, exchange: Exchange, leg_id: str, local_tag: str, caller: str, callee: str) -> None:
         self.id = leg_id
         self.local_tag = local_tag
+        self.caller = caller
+        """URI in its From."""
+        self.callee = callee
+        """URI in its To."""
         self.owner: Owner | None = None
-        self.media = media
         self.over = False
         self.stream: Stream | None = None
         self.answered = False
         """Whether the owner was told that the call stands."""
+        self.transfer: Coupling | None = None
+        """Set while its peer is connected, or to be connected, with somebody else."""
+        self.negotiation = asyncio.Lock()
+        """Held by the negotiation of media that is under way."""
         self._exchange = exchange
         self._timers = Timers(self._fired)
         self._commands = asyncio.Lock()
-        self._negotiation = asyncio.Lock()
 
     @property
     @abstractmethod
@@ -160,10 +143,16 @@ class Leg(ABC):
             return
         self.over = True
         self._timers.close()
+        if self.transfer is not None:
+            self.transfer.abandon()
+        self.conclude(ended)
+        self._exchange.leg_ended(self, ended)
+
+    def conclude(self, ended: fx.Ended) -> None:
+        """Tell the sessions that the leg is over, and free its media."""
         for owner in self.audience():
             self.tell_end(owner, ended)
         self.owner = None
-        self._exchange.leg_ended(self, ended)
         self._exchange.tasks.spawn(free(self.media))
 
     def tell_end(self, owner: Owner, ended: fx.Ended) -> None:
@@ -187,9 +176,14 @@ class Leg(ABC):
     async def _in_order(
         self, work: Callable[..., Coroutine[Any, Any, None]], arguments: tuple[Any, ...]
     ) -> None:
-        async with self._negotiation:
-            if not self.over:
+        async with self.negotiation:
+            if self.negotiable:
                 await work(*arguments)
+
+    @property
+    def negotiable(self) -> bool:
+        """Whether media may still be negotiated."""
+        return not self.over
 
     async def _reoffer(self, transaction: str, sdp: bytes) -> None:
         """The peer offers a new session: hold, resume, another address or codec."""
@@ -249,13 +243,19 @@ class Leg(ABC):
         """The sessions that are told of the end."""
         return [] if self.owner is None else [self.owner]
 
+    def let_go(self) -> None:
+        """The owner hangs up: it is told nothing more."""
+        self.owner = None
+        if self.transfer is not None:
+            self.transfer.abandon()
+
     def notify(self, kind: type[models.Notice], **fields: Any) -> None:
         """Tell the owner, if there is one."""
         if self.owner is not None:
             self.owner.worker.notify(kind(leg=self.id, session=self.owner.session, **fields))
 
 
-async def free(media: MediaLeg) -> None:
+async def free(media: LegMedia) -> None:
     """Free what rtpengine has of a leg; its own timeout does when it does not answer."""
     try:
         await media.delete()

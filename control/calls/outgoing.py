@@ -4,8 +4,8 @@ import logging
 
 from control.api import models
 from control.calls.leg import Exchange, Leg, Owner
+from control.calls.parts import LegMedia
 from control.errors import NgError, SdpError
-from control.rtpengine.media import MediaLeg
 from control.sip import effects as fx
 from control.sip.uac import OutgoingInvite
 
@@ -21,11 +21,14 @@ class OutgoingLeg(Leg):
         leg_id: str,
         local_tag: str,
         machine: OutgoingInvite,
-        media: MediaLeg,
+        media: LegMedia,
         owner: Owner,
+        caller: str,
+        callee: str,
     ) -> None:
-        super().__init__(exchange, leg_id, local_tag, media)
+        super().__init__(exchange, leg_id, local_tag, caller, callee)
         self.machine: OutgoingInvite = machine
+        self.media = media
         self.owner = owner
 
     @property
@@ -39,7 +42,11 @@ class OutgoingLeg(Leg):
 
     def hang_up(self, reason: str, headers: fx.Headers = (), *, refusal: int = 603) -> None:  # noqa: ARG002
         """BYE, or CANCEL before it is answered."""
-        self.owner = None
+        self.let_go()
+        self.leave(reason, headers)
+
+    def leave(self, reason: str, headers: fx.Headers = ()) -> None:
+        """BYE, or CANCEL before it is answered."""
         if self.machine.session is not None:
             self.act(self.machine.session.bye(reason, headers))
         else:

@@ -2,37 +2,29 @@
 
 import asyncio
 import logging
-import uuid
 from collections.abc import Callable, Collection
 
 import aiohttp
 
 from control.api import models
 from control.api.server import Worker
-from control.calls.addresses import contact, interface
 from control.calls.arrivals import Arrivals
 from control.calls.browser import Browsers
 from control.calls.channel import SipChannel
+from control.calls.dialling import Dialler, checked_headers
 from control.calls.incoming import IncomingLeg
-from control.calls.leg import Leg, Owner, free
-from control.calls.outgoing import OutgoingLeg
+from control.calls.leg import Leg, Owner
 from control.calls.registrations import Registrations
 from control.calls.registry import Registry
-from control.calls.trunks import choose_destination
 from control.config import Settings
-from control.errors import LegError, LegErrorCode, NgError, ResolveError, SipError, SipParseError
+from control.errors import LegError, LegErrorCode, SipParseError
 from control.kamailio import events as kamailio
-from control.rtpengine.media import Endpoint, MediaLeg
 from control.rtpengine.ng import NgClient
 from control.sip import effects as fx
 from control.sip.dialog import make_tag
-from control.sip.digest import Credentials
-from control.sip.headers import safe_headers
 from control.sip.message import Request, Response, parse
 from control.sip.replies import no_such_dialog
 from control.sip.status import phrase
-from control.sip.uac import OutgoingInvite
-from control.sip.uri import NameAddr
 from control.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -53,9 +45,7 @@ class CallService:
         self.browsers = Browsers(settings, self, self.legs, ng)
         self.closing = False
         """Whether no new call is taken or made."""
-        self._dialling: set[Owner] = set()
-        """Sessions whose outgoing call is prepared, until they leave."""
-        self._ng = ng
+        self.dialler = Dialler(settings, self, self.legs, ng)
         self._leg_gone = asyncio.Event()
 
     # Events of Kamailio
@@ -127,7 +117,7 @@ class CallService:
 
     async def on_request(self, worker: Worker, request: models.Request) -> models.Model:
         """Carry out what a bot's session asks for. Raises LegError."""
-        if self.closing and isinstance(request, models.Invite | models.Connect):
+        if self.closing and isinstance(request, models.Invite | models.Refer | models.Connect):
             raise LegError(LegErrorCode.UNAVAILABLE, "control is shutting down")
         match request:
             case models.Join(session=session, pool=pool):
@@ -145,7 +135,9 @@ class CallService:
             case models.Reject(session=session, code=code, reason=reason):
                 self._take(request.leg, Owner(worker, session)).reject(code, reason)
             case models.Invite():
-                return await self._invite(Owner(worker, request.session), request)
+                return await self.dialler.invite(Owner(worker, request.session), request)
+            case models.Refer():
+                return await self.dialler.refer(Owner(worker, request.session), request)
             case models.Connect():
                 return await self.browsers.connect(Owner(worker, request.session), request)
             case models.Reconnect():
@@ -168,7 +160,7 @@ class CallService:
 
     def _leave(self, owner: Owner, full: str | None) -> None:
         self.arrivals.leave(owner, full)
-        self._dialling.discard(owner)
+        self.dialler.leave(owner)
         for leg in self.legs:
             if leg.owner == owner and not leg.answered:
                 leg.hang_up("the bot has left", refusal=480)
@@ -178,69 +170,10 @@ class CallService:
         if leg is None:
             return
         try:
-            leg.hang_up(reason, _safe(headers))
+            leg.hang_up(reason, checked_headers(headers))
         except LegError:
             leg.hang_up(reason)
             raise
-
-    async def _invite(self, owner: Owner, request: models.Invite) -> models.Invited:
-        self._dialling.add(owner)
-        try:
-            return await self._dial(owner, request)
-        finally:
-            self._dialling.discard(owner)
-
-    async def _dial(self, owner: Owner, request: models.Invite) -> models.Invited:
-        settings = self.settings
-        credentials = None
-        if request.username is not None and request.password is not None:
-            credentials = Credentials(request.username, request.password, request.realm)
-        headers = _safe(request.headers)
-        destination = choose_destination(
-            settings, request.callee, request.caller, credentials, domain=self.channel.domain
-        )
-        leg_id = uuid.uuid4().hex
-        tag = make_tag(settings.control.name)
-        try:
-            location = await self.channel.locate(destination.next_hop)
-        except ResolveError as error:
-            raise LegError(LegErrorCode.UNAVAILABLE, str(error)) from error
-        external = interface(location.local)
-        media = MediaLeg(self._ng, leg_id, "peer", "bot", external, settings.calls.codecs)
-        offer = await self._offer(media, owner, request.endpoint)
-        machine = OutgoingInvite(
-            uri=destination.uri,
-            caller=destination.caller,
-            callee=NameAddr("", destination.uri),
-            call_id=leg_id,
-            local_tag=tag,
-            contact=contact(settings.sip, destination.caller.uri.user, location.local, location.transport),
-            offer=offer,
-            next_hop=location.uri,
-            headers=headers,
-            credentials=destination.credentials,
-            ring_timeout=request.timeout or settings.calls.ring_timeout,
-        )
-        leg = OutgoingLeg(self, leg_id, tag, machine, media, owner)
-        self.legs.add(leg)
-        log.info("< call %s to %s%s", leg_id, destination.uri, f" by {t}" if (t := destination.trunk) else "")
-        leg.start()
-        return models.Invited(leg=leg_id, caller=str(destination.caller.uri), callee=str(destination.uri))
-
-    async def _offer(self, media: MediaLeg, owner: Owner, endpoint: Endpoint) -> bytes:
-        """Our offer for a call that `owner` still wants, else rtpengine keeps nothing. Raises LegError."""
-        wanted = False
-        try:
-            offer = await media.offer(endpoint)
-            wanted = owner in self._dialling
-        except NgError as error:
-            raise LegError(LegErrorCode.UNAVAILABLE, str(error)) from error
-        finally:
-            if not wanted:
-                self.tasks.spawn(free(media))
-        if not wanted:
-            raise LegError(LegErrorCode.CONFLICT, "the call was given up before it was sent")
-        return offer
 
     # Media workers
 
@@ -280,7 +213,7 @@ class CallService:
     async def close(self, seconds: float) -> None:
         """Hang up every call and unregister; wait at most `seconds` until the far ends have agreed."""
         self.closing = True
-        self._dialling.clear()
+        self.dialler.close()
         self.registrations.stop()
         for leg in self.legs:
             leg.hang_up("shutdown", refusal=503)
@@ -296,11 +229,3 @@ class CallService:
                 "not all calls and registrations ended in %g s; calls left: %d", seconds, len(self.legs)
             )
         await self.tasks.close()
-
-
-def _safe(headers: dict[str, str]) -> fx.Headers:
-    """Extra headers, checked. Raises LegError."""
-    try:
-        return safe_headers(headers)
-    except SipError as error:
-        raise LegError(LegErrorCode.INVALID_PARAMS, str(error)) from error

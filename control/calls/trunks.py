@@ -92,3 +92,12 @@ def _address(text: str, what: str, host: str) -> NameAddr:
             LegErrorCode.INVALID_PARAMS, f"{what} {text}: write sip:user@host, tel:+number or a number"
         )
     return NameAddr(address.display, uri)
+
+
+def usable_caller(uri: str) -> str | None:
+    """`uri`, that of a call's From, if another call may have it in its own; else None."""
+    try:
+        _address(uri, "caller", _NOWHERE)
+    except LegError:
+        return None
+    return uri

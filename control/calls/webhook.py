@@ -23,12 +23,15 @@ class Announcement:
     dialog_id: str
     """To be used as ``id`` of ``/call/sip``."""
     caller: str
+    """URI of the From header."""
     callee: str
+    """URI of the To header."""
     offer: str
+    """The caller's SDP."""
     headers: tuple[str, ...]
     """All header fields of the INVITE, ``Name: value``."""
     created_at: str
-    """RFC 3339."""
+    """When the call came in: RFC 3339 in UTC."""
 
     def body(self) -> bytes:
         """The JSON body."""

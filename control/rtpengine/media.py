@@ -20,7 +20,9 @@ from typing import Any, Literal
 
 from control.errors import NgError, SdpError
 from control.rtpengine.ng import NgClient, Reply
+from control.rtpengine.party import Interface, Party, Relay
 from control.rtpengine.profile import SIP, Profile
+from control.rtpengine.replies import description_of, sdp_of
 from control.rtpengine.stream import Endpoint, Stream, stream_of
 from control.sip.offer_answer import (
     Choice,
@@ -33,7 +35,7 @@ from control.sip.offer_answer import (
 )
 from control.sip.sdp import DEFAULT_PTIME, Direction, SessionDescription, parse
 
-__all__ = ["Endpoint", "MediaLeg", "Stream"]
+__all__ = ["Endpoint", "Interface", "MediaLeg", "Stream"]
 
 log = logging.getLogger(__name__)
 
@@ -65,14 +67,14 @@ class MediaLeg:
         call_id: str,
         peer_tag: str,
         local_tag: str,
-        external: Literal["pub", "int"],
+        external: Interface,
         codecs: tuple[str, ...],
         profile: Profile = SIP,
     ) -> None:
         self._ng = ng
         self._call_id = call_id
-        self._peer_tag = peer_tag
-        self._local_tag = local_tag
+        self.peer_tag = peer_tag
+        self.local_tag = local_tag
         self._external = external
         self._codecs = codecs
         self._profile = profile
@@ -80,13 +82,17 @@ class MediaLeg:
         self._version = 0
         self._state = _State.NEW
         self._lock = asyncio.Lock()
-        self._endpoint: Endpoint | None = None
+        self.endpoint: Endpoint | None = None
+        self.party: Party | None = None
+        """Known once there is media."""
+        self.relay: Relay | None = None
+        """Set while the peer talks to somebody else; its codec is then fixed."""
         self.local_sdp = b""
         """The last description given to the peer."""
 
     async def answer(self, offer: bytes, endpoint: Endpoint) -> tuple[bytes, Stream]:
         """Answer the peer's first offer: (answer for the peer, stream). Raises SdpError and NgError."""
-        self._endpoint = endpoint
+        self.endpoint = endpoint
         return await self.reoffer(offer)
 
     async def reoffer(self, offer: bytes) -> tuple[bytes, Stream]:
@@ -100,19 +106,19 @@ class MediaLeg:
 
     async def offer(self, endpoint: Endpoint) -> bytes:
         """Our first offer for the peer. Raises NgError."""
-        self._endpoint = endpoint
+        self.endpoint = endpoint
         ours = build_offer(
             self._codecs, endpoint.address, endpoint.port, self._session_id, self._next_version()
         )
         self._enter(_State.OFFERED)
         reply = await self._negotiate(
             "offer",
-            self._local_tag,
-            self._peer_tag,
+            self.local_tag,
+            self.peer_tag,
             ours,
             {"direction": ["int", self._external], "transport protocol": "RTP/AVP"},
         )
-        self.local_sdp = _sdp_of(reply)
+        self.local_sdp = sdp_of(reply)
         return self.local_sdp
 
     def renew_offer(self) -> bytes:
@@ -147,9 +153,11 @@ class MediaLeg:
         if self._state is not _State.OFFERED:
             _sdp, stream = await self._relay(peer, choice)
             return stream
-        reply = await self._negotiate("answer", self._local_tag, self._peer_tag, only(choice, peer))
+        reply = await self._negotiate("answer", self.local_tag, self.peer_tag, only(choice, peer))
         self._enter(_State.RELAYING)
-        return stream_of(peer, *_read(reply, choice.codec))
+        stream = stream_of(peer, *description_of(reply, choice.codec))
+        self.party = Party(peer, choice, stream)
+        return stream
 
     async def delete(self) -> None:
         """Free rtpengine's ports, after the command under way. Does nothing when rtpengine has no such call.
@@ -170,34 +178,62 @@ class MediaLeg:
         A later answer goes this way as well as an offer, because a second ng answer to the same offer cannot
         bring back a codec that the first one left out.
         """
-        if self._endpoint is None:
-            raise NgError(f"call {self._call_id}: there is no endpoint yet; call answer or offer first")
         self._enter(_State.RELAYING)
-        reply = await self._negotiate(
-            "offer",
-            self._peer_tag,
-            self._local_tag,
-            only(choice, peer),
-            {"direction": [self._external, "int"], "transport protocol": "RTP/AVP"},
-        )
-        towards_us, choice = _read(reply, choice.codec)
-        stream = stream_of(peer, towards_us, choice)
-        ours = build_answer(
+        if self.relay is not None:
+            return await self.relay.relay(peer, choice)
+        return await self.relay_to_slot(peer, choice)
+
+    async def relay_to_slot(self, peer: SessionDescription, choice: Choice) -> tuple[bytes, Stream]:
+        """Make rtpengine relay between the peer and the slot: (our description for the peer, stream).
+
+        Raises SdpError and NgError.
+        """
+        if self.endpoint is None:
+            raise NgError(f"call {self._call_id}: there is no endpoint yet; call answer or offer first")
+        reply = await self.offer_to(self.local_tag, peer, choice, "int")
+        towards_us, ours = description_of(reply, choice.codec)
+        stream = stream_of(peer, towards_us, ours)
+        answer = build_answer(
             towards_us,
-            choice,
-            self._endpoint.address,
-            self._endpoint.port,
+            ours,
+            self.endpoint.address,
+            self.endpoint.port,
             stream.direction,
             self._session_id,
             self._next_version(),
         )
+        sdp = await self.answer_from(self.local_tag, answer)
+        self.party = Party(peer, choice, stream)
+        return sdp, stream
+
+    async def offer_to(
+        self, tag: str, peer: SessionDescription, choice: Choice, interface: Interface, **fields: Any
+    ) -> Reply:
+        """Offer what `peer` describes, and of it `choice` alone, to the party `tag` at our `interface`.
+
+        `fields` are more of the command's. Raises NgError.
+        """
+        towards = {"direction": [self._external, interface], "transport protocol": "RTP/AVP"}
+        return await self._negotiate("offer", self.peer_tag, tag, only(choice, peer), towards | fields)
+
+    async def answer_from(self, tag: str, answer: SessionDescription, **fields: Any) -> bytes:
+        """Let the party `tag` answer that: our description for the peer. Raises NgError."""
         # No direction here: rtpengine would put the peer's side on our interface.
-        reply = await self._negotiate("answer", self._peer_tag, self._local_tag, ours)
-        return _sdp_of(reply), stream
+        return sdp_of(await self._negotiate("answer", self.peer_tag, tag, answer, fields))
+
+    async def command(self, command: str, **fields: Any) -> Reply:
+        """Any command about this call but offer, answer and delete of all. Raises NgError."""
+        async with self._lock:
+            if self._state is _State.DELETED:
+                raise NgError(f"call {self._call_id}: the leg is deleted, it takes no {command}")
+            return await self._ng.command(command, **{"call-id": self._call_id}, **fields)
 
     def _choose(self, peer: SessionDescription) -> Choice:
         """What is to be spoken with the peer. Raises SdpError."""
-        choice = choose(peer, self._codecs)
+        codecs = self._codecs
+        if self.relay is not None and self.party is not None:
+            codecs = (self.party.choice.codec,)
+        choice = choose(peer, codecs)
         longest = audio_of(peer).maxptime
         if longest is not None and longest < DEFAULT_PTIME:
             log.info(
@@ -237,16 +273,10 @@ class MediaLeg:
         sdp: SessionDescription,
         fields: Mapping[str, Any] = MappingProxyType({}),
     ) -> Reply:
-        to_us = (command == "offer") == (from_tag == self._peer_tag)
-        async with self._lock:
-            if self._state is _State.DELETED:
-                raise NgError(f"call {self._call_id}: the leg is deleted, it takes no {command}")
-            return await self._ng.command(
-                command,
-                **(self._profile.to_us if to_us else self._profile.to_peer),
-                **{"call-id": self._call_id, "from-tag": from_tag, "to-tag": to_tag, "sdp": bytes(sdp)},
-                **fields,
-            )
+        to_us = (command == "offer") == (from_tag == self.peer_tag)
+        profile = self._profile.to_us if to_us else self._profile.to_peer
+        tags = {"from-tag": from_tag, "to-tag": to_tag}
+        return await self.command(command, **profile, **tags, sdp=bytes(sdp), **fields)
 
     def _enter(self, state: _State) -> None:
         if self._state is _State.DELETED:
@@ -256,17 +286,3 @@ class MediaLeg:
     def _next_version(self) -> int:
         self._version += 1
         return self._version
-
-
-def _sdp_of(reply: Reply) -> bytes:
-    sdp = reply.get("sdp", b"")
-    return sdp.encode() if isinstance(sdp, str) else bytes(sdp)
-
-
-def _read(reply: Reply, codec: str) -> tuple[SessionDescription, Choice]:
-    """rtpengine's description towards us, which must have kept `codec`."""
-    try:
-        description = parse(_sdp_of(reply))
-        return description, choose(description, (codec,))
-    except SdpError as error:
-        raise NgError(f"rtpengine gave a description that we cannot use: {error}") from error

@@ -73,10 +73,11 @@ Text = Annotated[str, Field(max_length=MAX_TEXT)]
 
 
 class Invite(Model):
-    """Place a call, or start the session's audio."""
+    """Place a call, take a browser's offer, or begin the audio of ``/call``."""
 
     command: Literal["invite"] = "invite"
     option: CallOption
+    """How the call is made, heard, spoken to and recorded."""
 
 
 class Accept(Model):
@@ -84,33 +85,42 @@ class Accept(Model):
 
     command: Literal["accept"] = "accept"
     option: CallOption
+    """How the call is heard, spoken to and recorded."""
 
 
 class Reject(Model):
-    """Refuse the incoming call; without `code` with 603."""
+    """Refuse the incoming call."""
 
     command: Literal["reject"] = "reject"
     reason: Phrase
+    """Told to the caller in a ``Reason`` header."""
     code: Code | None = None
+    """SIP status; 603 (declined) when absent."""
 
 
 class Ringing(Model):
-    """Tell the caller that it rings: 180, or 183 with early media."""
+    """Tell the caller that it rings: 180, or 183 with sound before the answer."""
 
     command: Literal["ringing"] = "ringing"
     recorder: RecorderSwitch = None
+    """Record from now on where there is early media, else from the answer on; true is an option with its defaults."""
     early_media: bool = False
+    """Whether the caller hears us before the answer (183)."""
     ringtone: Url | None = None
+    """Played to the caller until ``accept``, as ``play`` would; implies `early_media`."""
 
 
 class Playback(Model):
     """What ``tts`` and ``play`` share."""
 
     play_id: Line | None = None
+    """Name of the play in its events. ``tts``: the same one continues what is being said, another replaces it.
+    ``play``: the URL when absent."""
     auto_hangup: bool = False
-    """Hang up when this has been played."""
+    """Hang up when this has been played to its end."""
     wait_input_timeout: Wait | None = None
-    """As sent: seconds, or milliseconds when above MILLISECONDS_FROM."""
+    """Seconds that the caller may do nothing after the play has ended; then ``silence`` comes, with the track id of
+    what we play. 0 and absent: no limit. A value above 600 is milliseconds."""
 
     @property
     def input_seconds(self) -> float | None:
@@ -122,16 +132,22 @@ class Playback(Model):
 
 
 class Tts(Playback):
-    """Speak a text. The same `play_id` queues behind what is playing, another one replaces it."""
+    """Speak a text."""
 
     command: Literal["tts"] = "tts"
     text: str
+    """What is spoken; may be empty where only the flags matter."""
     speaker: Line | None = None
+    """Voice; goes before that of `option` and of the call."""
     streaming: bool = False
+    """Whether the texts with this `play_id` are pieces of one, such as the words of a language model: each sentence is
+    spoken as soon as it is whole."""
     end_of_stream: bool = False
+    """With `streaming`: whether this is the last piece."""
     base64: bool = False
-    """`text` is base64 of s16le mono samples; see `pcm`."""
+    """Whether `text` is base64 of samples, s16le mono at the ``samplerate`` of the option, 16 kHz when it has none."""
     option: SynthesisOption | None = None
+    """Laid over the call's ``tts`` option, field by field."""
 
     def pcm(self) -> bytes:
         """Samples of a base64 `text`, s16le mono. Raises CommandError when it is something else."""
@@ -151,49 +167,55 @@ class Tts(Playback):
 
 
 class Play(Playback):
-    """Play a file; `url` is its `play_id` unless one is given."""
+    """Play a file."""
 
     command: Literal["play"] = "play"
     url: Url
+    """``http://``, ``https://``, or a name below the operator's folder of sounds; WAV, MP3, Ogg (Vorbis, Opus) or
+    FLAC."""
 
 
 class Interrupt(Model):
-    """Stop what is playing."""
+    """Stop what is playing, and drop what waits to be played."""
 
     command: Literal["interrupt"] = "interrupt"
     graceful: bool = False
     """Let the text that is being spoken end."""
     fade_out_ms: Ms | None = None
-    """Let it fall silent in this time, as far as its audio is there (about a second)."""
+    """Milliseconds in which it falls silent, as far as its audio is there (about a second)."""
 
 
 class Pause(Model):
-    """Freeze what is playing."""
+    """Hold what is playing where it is."""
 
     command: Literal["pause"] = "pause"
 
 
 class Resume(Model):
-    """Go on after ``pause``."""
+    """Go on where ``pause`` held what was playing."""
 
     command: Literal["resume"] = "resume"
 
 
 class Refer(Model):
-    """Transfer the caller to `callee`."""
+    """Transfer the caller: we call the target, and connect the two."""
 
     command: Literal["refer"] = "refer"
     caller: Line
     """Who calls the target; empty keeps the original caller."""
     callee: Line
+    """The target: SIP URI, ``tel:`` URI or number."""
     options: ReferOption = ReferOption()
+    """How the target is called."""
 
 
 class Mute(Model):
-    """Silence the track with this id (the session's: the caller's), or all that there are."""
+    """Silence a track."""
 
     command: Literal["mute"] = "mute"
     track_id: Line | None = None
+    """The session's id for the caller, ``server-side-track`` for what we play; absent: both, as far as they are
+    there."""
 
 
 class Unmute(Model):
@@ -201,38 +223,43 @@ class Unmute(Model):
 
     command: Literal["unmute"] = "unmute"
     track_id: Line | None = None
+    """As in ``mute``."""
 
 
 class Dtmf(Model):
-    """Press keys on our side of the call."""
+    """Extension: press keys on our side of the call."""
 
     command: Literal["dtmf"] = "dtmf"
     digits: Line
-    """0 to 9, *, # and A to D, one after the other."""
+    """``0`` to ``9``, ``*``, ``#`` and ``A`` to ``D``, one after the other."""
     duration: Ms = 160
-    """Of each key; what is above 20 ms steps is rounded up."""
+    """Milliseconds of each key, 40 to 60000, rounded up to whole 20."""
     gap: Ms = 80
-    """Silence after each key."""
+    """Milliseconds of silence after each key, 40 to 60000, rounded up to whole 20."""
 
 
 class Hangup(Model):
-    """End the call."""
+    """End the call, or only the transfer."""
 
     command: Literal["hangup"] = "hangup"
     reason: Phrase | None = None
+    """Comes back in the event, and goes to the far end; ``system`` when absent."""
     initiator: Phrase | None = None
+    """Comes back in the event; ``system`` when absent."""
     headers: Headers = None
     """Extra headers of our BYE."""
     refer: bool = False
-    """Whether only the transfer ends, and the caller is back with us."""
+    """Extension: whether only the transfer ends, and the caller is back with the bot."""
 
 
 class History(Model):
-    """Add a line to the conversation's history; comes back as ``addHistory``."""
+    """Add a line to the conversation's history; it comes back as ``addHistory``."""
 
     command: Literal["history"] = "history"
     speaker: Line
+    """Such as ``user`` or ``assistant``."""
     text: Text
+    """What was said."""
 
 
 Command = (

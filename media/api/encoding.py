@@ -27,11 +27,14 @@ def to_json(record: Any) -> str:
 _plans: dict[type, _Plan] = {}
 
 
-def _plan(kind: type) -> _Plan:
-    """JSON key and getter of each field of `kind`."""
+def keys(kind: type) -> dict[str, str]:
+    """The field of `kind` behind each JSON key."""
     names = {to_camel(field.name.removesuffix("_")): field.name for field in fields(kind)}
-    names |= getattr(kind, "also", {})
-    return tuple((key, operator.attrgetter(name)) for key, name in names.items())
+    return names | dict(getattr(kind, "also", {}))
+
+
+def _plan(kind: type) -> _Plan:
+    return tuple((key, operator.attrgetter(name)) for key, name in keys(kind).items())
 
 
 def _as_dict(record: Any) -> dict[str, Any]:

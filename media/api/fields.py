@@ -1,14 +1,15 @@
 """Field types of the bot API: what a JSON value must be, and the sentence for one that is not.
 
 Validators raise ValueError with a text that continues the field's name: ``must be 0 to 3, got 7``.
-Only numbers are repeated in it; a text may be a secret.
+Only numbers are repeated in it; a text may be a secret. What a validator takes is told to pydantic as well, so that
+the JSON schema of a field says the same.
 """
 
 import re
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
 
 MAX_LINE = 1024
 """Characters of a URI, a name or an id."""
@@ -23,6 +24,7 @@ MAX_MS = 86_400_000
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _TOKEN = re.compile(r"[A-Za-z0-9.!%*_+`'~-]{1,128}")
 _SECONDS = re.compile(r"\s*([0-9]{1,6}(?:\.[0-9]{1,6})?)\s*s?\s*")
+_FORMATS = ("wav", "pcm", "pcmu", "pcma", "g722", "ogg")
 
 OWN_HEADERS = frozenset(
     {
@@ -78,11 +80,14 @@ def _whole(low: int, high: int) -> BeforeValidator:
             raise ValueError(f"must be a whole number, got {number}")
         return int(number)
 
-    return BeforeValidator(check)
+    return BeforeValidator(check, json_schema_input_type=Annotated[int, Field(ge=low, le=high)])
 
 
 def _real(low: float, high: float) -> BeforeValidator:
-    return BeforeValidator(lambda value: float(_check(value, low, high, "a number")))
+    return BeforeValidator(
+        lambda value: float(_check(value, low, high, "a number")),
+        json_schema_input_type=Annotated[float, Field(ge=low, le=high)],
+    )
 
 
 def _single_line(value: str) -> str:
@@ -145,7 +150,14 @@ Ms = Annotated[int, _whole(0, MAX_MS)]
 Wait = Annotated[float, _real(0, MAX_MS)]
 """Seconds in new clients, milliseconds in old ones."""
 Seconds = Annotated[float, _real(0, MAX_SECONDS)]
-Duration = Annotated[Seconds, BeforeValidator(_duration)]
+Duration = Annotated[
+    Seconds,
+    BeforeValidator(
+        _duration,
+        json_schema_input_type=Annotated[float, Field(ge=0, le=MAX_SECONDS)]
+        | Annotated[str, Field(pattern=f"^{_SECONDS.pattern}$")],
+    ),
+]
 """Seconds, also as text: ``30``, ``"30"``, ``"30s"``."""
 Hertz = Annotated[int, _whole(8000, 48_000)]
 Fraction = Annotated[float, _real(0, 1)]
@@ -155,5 +167,7 @@ Aggressiveness = Annotated[int, _whole(0, 3)]
 Parallel = Annotated[int, _whole(1, 100)]
 Code = Annotated[int, _whole(400, 699)]
 """A SIP status that refuses a call (RFC 3261 section 21.4 to 21.6)."""
-Format = Annotated[str, AfterValidator(_either("wav", "pcm", "pcmu", "pcma", "g722", "ogg"))]
+Format = Annotated[
+    str, AfterValidator(_either(*_FORMATS)), WithJsonSchema({"type": "string", "enum": list(_FORMATS)})
+]
 Codec = Annotated[str, StringConstraints(to_lower=True, max_length=32)]

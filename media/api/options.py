@@ -54,38 +54,42 @@ class RecorderOption(Model):
     """``recorder``: present means record, unless ``enable`` is false."""
 
     enable: bool = True
+    """False: nothing is recorded."""
     recorder_file: Line | None = None
-    """Name under the recordings folder; ``{id}`` stands for the session id."""
-    samplerate: Hertz = Field(default=16_000, validation_alias=_also("samplerate", "sampleRate"))
+    """Name below the operator's folder of recordings; ``{id}`` is the id of the session. ``{id}.wav`` when absent."""
+    samplerate: Hertz | None = Field(default=None, validation_alias=_also("samplerate", "sampleRate"))
+    """Hz: up to 8000 gives 8 kHz, above 16 kHz; absent: that of the call. Also taken as ``sampleRate``."""
     ptime: Ms = 200
-    """Milliseconds between writes."""
+    """Milliseconds between writes; read, without effect."""
     format: Format = "wav"
+    """WAV is written. Any other is answered with an ``error`` (501) after the answer, and WAV is written."""
 
 
 class VadOption(Model):
     """``vad``: voice activity detection of the caller; present means on, unless ``enable`` is false."""
 
     enable: bool = True
+    """False: no detection."""
     aggressiveness: Aggressiveness | None = None
     """0 (takes much for voice) to 3 (only clear speech); 2 when absent."""
     type: Line = "silero"
-    """``silero`` or ``webrtc``; unknown ones fall back to silero."""
+    """``silero`` or ``webrtc``; any other falls back to silero, with an ``error`` (501) after the answer."""
     speech_padding: Ms = 250
-    """Voice must last so long before ``speaking`` is sent."""
+    """Milliseconds that voice must last before ``speaking`` is sent."""
     silence_padding: Ms = 100
-    """Pauses below this do not end an utterance."""
+    """Milliseconds; pauses shorter than this do not end an utterance."""
     voice_threshold: Fraction | None = None
     """Probability above which silero's answer is voice; without it, `aggressiveness` decides."""
     silence_timeout: Ms | None = None
-    """Sends ``silence`` each time nothing was said for so long; 0 and absent: never."""
+    """Milliseconds; ``silence`` is sent each time nothing was said for so long. 0 and absent: never."""
     interrupt: bool = False
-    """Whether the caller's voice itself interrupts what is playing, without waiting for the bot."""
+    """Extension: whether the caller's voice itself interrupts what is playing, without waiting for the bot."""
     interrupt_after: Ms = 60
-    """Voice must last so long to do that."""
+    """Extension: milliseconds that voice must last to do that."""
 
 
 class DtmfOption(Model):
-    """``dtmf``: keys that the caller presses."""
+    """Extension. ``dtmf``: keys that the caller presses."""
 
     inband: bool = False
     """Whether keys that come as tones in the audio are reported, until one comes as a telephone event."""
@@ -95,17 +99,27 @@ class Provider(Model):
     """What every speech provider takes: who it is and how to be let in."""
 
     provider: Line | None = None
+    """Name of the provider; the operator's choice when absent."""
     endpoint: Url | None = None
+    """Address of the provider's server, where it is not the usual one."""
     region: Line | None = None
+    """The provider's region."""
     app_id: Secret = None
+    """Account at the provider; never shown again."""
     secret_id: Secret = None
+    """Name of the key at the provider; never shown again."""
     secret_key: Secret = None
+    """The key itself; never shown again."""
     language: Line | None = None
+    """Such as ``en-US``."""
     model: Line | None = Field(
         default=None, validation_alias=_also("model", "modelType"), serialization_alias="model"
     )
+    """The provider's model. Also taken as ``modelType``."""
     samplerate: Hertz | None = Field(default=None, validation_alias=_also("samplerate", "sampleRate"))
+    """Hz. Also taken as ``sampleRate``."""
     extra: Extra = None
+    """Further parameters of the provider."""
 
 
 class TranscriptionOption(Provider):
@@ -125,30 +139,41 @@ class SynthesisOption(Provider):
     speed: Speed = 1.0
     """1.0 is neutral, 2.0 twice as fast."""
     codec: Codec | None = None
+    """What the provider is to send."""
     emotion: Line | None = None
+    """The provider's word for how it is said."""
     subtitle: bool | None = None
+    """Whether the provider is asked for the times of words."""
     max_concurrent_tasks: Parallel = 1
-    """Requests of one call that may be under way at the provider."""
+    """Texts of one play that may be made into speech at the same time."""
 
 
 class EouOption(Model):
     """``eou``: tells when the caller has finished a turn."""
 
     type: Line | None = None
+    """Name of the detector; the operator's choice when absent."""
     endpoint: Url | None = None
+    """Address of its server, where it has one."""
     secret_id: Secret = None
+    """Name of the key there; never shown again."""
     secret_key: Secret = None
+    """The key itself; never shown again."""
     timeout: Ms | None = None
-    """Silence after which the turn is over in any case."""
+    """Milliseconds of silence after which the turn is over in any case."""
     extra: Extra = None
+    """Further parameters of the detector."""
 
 
 class SipOption(Model):
     """``sip``: credentials and headers of the calls we place."""
 
     username: Line | None = None
+    """User name for a server that asks for one."""
     password: Secret = None
+    """Its password; never shown again."""
     realm: Line | None = None
+    """Realm that these belong to; any when absent."""
     headers: Headers = None
     """Extra headers of the INVITE."""
     hangup_headers: Headers = Field(
@@ -156,49 +181,68 @@ class SipOption(Model):
         validation_alias=_also("hangup_headers", "hangupHeaders"),
         serialization_alias="hangup_headers",
     )
-    """Extra headers of our BYE."""
+    """Extra headers of our BYE. Also taken as ``hangupHeaders``."""
 
 
 class CallOption(Model):
     """``option`` of ``invite`` and ``accept``."""
 
     caller: Line | None = None
+    """Who calls: SIP URI, ``tel:`` URI or number. ``invite`` by SIP: the From; elsewhere only told in ``hangup``."""
     callee: Line | None = None
+    """Who is called. ``invite`` by SIP needs it; elsewhere only told in ``hangup``."""
     offer: Sdp | None = None
-    """WebRTC: the browser's offer."""
+    """The browser's SDP offer, with all its candidates; ``invite`` by WebRTC needs it."""
     codec: Codec | None = None
-    """`/call` only: pcm (also for unknown ones), pcmu, pcma or g722."""
+    """``/call`` only: ``pcm`` (also for unknown ones), ``pcmu``, ``pcma`` or ``g722``."""
     denoise: bool = False
+    """Whether noise is taken out of the caller's audio, for all who listen."""
     dtmf: DtmfOption | None = None
+    """Extension: how keys are heard."""
     subscribe: bool = False
-    """Whether the call's audio is also sent as binary frames on the control socket."""
+    """Whether the call's audio is also sent to the bot, as binary frames. Not for ``/call``, whose audio comes so."""
     recorder: RecorderOption | None = None
+    """Record the call."""
     vad: VadOption | None = None
+    """Tell when the caller speaks."""
     asr: TranscriptionOption | None = None
+    """Tell what the caller says. Not offered by this version: an ``error`` (501) comes after ``answer``."""
     tts: SynthesisOption | None = None
+    """What the ``tts`` commands of this call have in common."""
     eou: EouOption | None = None
+    """Tell when the caller has finished a turn. Not offered by this version: an ``error`` (501) comes after
+    ``answer``."""
     sip: SipOption | None = None
+    """Credentials and headers; SIP only."""
     handshake_timeout: Duration | None = None
-    """Seconds for ICE and DTLS."""
+    """Seconds in which audio of the browser must come, as ``30``, ``"30"`` or ``"30s"``; else the call ends with reason
+    ``handshakeTimeout``. WebRTC only; no limit when absent."""
     inactivity_timeout: Seconds | None = None
-    """Seconds without audio from the caller after which we hang up; 0 and absent: never."""
+    """Seconds without audio from the caller after which we hang up; 0: never. Absent: never, but 30 for WebRTC, whose
+    browsers leave without a word."""
     enable_ipv6: bool = Field(default=False, validation_alias=_also("enableIpv6", "enableIPv6"))
+    """Whether candidates with IPv6 addresses are used. WebRTC only. Also taken as ``enableIPv6``."""
     extra: Extra = None
-    """The bot's own data; comes back in the call record."""
+    """The bot's own data; comes back in ``hangup`` and in the call's record."""
 
 
 class ReferOption(Model):
     """``options`` of ``refer``."""
 
     denoise: bool = False
+    """Whether noise is taken out of what the target says, as far as it passes through us: what is recorded, and what a
+    caller of ``/call`` hears."""
     timeout: Duration = 30.0
-    """Seconds that the target may ring."""
+    """Seconds that the target may ring, as ``30``, ``"30"`` or ``"30s"``; then ``reject`` with code 408."""
     moh: Url | None = None
-    """What the caller hears meanwhile."""
+    """Music that the caller hears, again and again, until the target answers; takes what ``play`` takes. Ringing tone
+    when absent, and until it is there."""
     asr: TranscriptionOption | None = None
+    """Tell what the target says. Not offered by this version: an ``error`` (501) comes after ``answer``."""
     auto_hangup: bool = True
-    """Whether the caller is hung up when the target hangs up."""
+    """Whether the caller is hung up when the target has gone; false: the caller is back with the bot."""
     sip: SipOption | None = None
+    """Credentials and headers of the call to the target."""
 
 
 def _switch(value: object) -> object:
@@ -208,7 +252,9 @@ def _switch(value: object) -> object:
     return value
 
 
-RecorderSwitch = Annotated[RecorderOption | None, BeforeValidator(_switch)]
+RecorderSwitch = Annotated[
+    RecorderOption | None, BeforeValidator(_switch, json_schema_input_type=bool | RecorderOption)
+]
 """``recorder`` of ``ringing``: true, false, or the option itself."""
 
 

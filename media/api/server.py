@@ -13,6 +13,7 @@ from media.api.gate import Gate
 from media.api.heartbeat import Heartbeats
 from media.api.refusals import errors_as_json
 from media.api.rest import Rest
+from media.api.spec import handlers as descriptions
 
 TURN_SECONDS = 1.0
 
@@ -33,6 +34,7 @@ def make_app(settings: Settings, gate: Gate) -> web.Application:
     )
     Door(gate, settings.api, heartbeats).add_to(app.router)
     Rest(gate, settings.ice).add_to(app.router)
+    descriptions.add_to(app.router)
     app.cleanup_ctx.append(beating)
     return app
 

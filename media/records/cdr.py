@@ -91,6 +91,7 @@ class RecordingPart:
     path: str
     """Relative to the folder of recordings."""
     duration_ms: int
+    """How long it is."""
     size: int
     """Bytes."""
 
@@ -100,8 +101,11 @@ class BargeIns:
     """How fast playback stopped when the caller spoke into it: from the begin of the speech, in ms."""
 
     count: int
+    """How often."""
     p50_ms: int | None = None
+    """The median."""
     max_ms: int | None = None
+    """The slowest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,8 +113,11 @@ class Packets:
     """RTP packets of the call's leg."""
 
     received: int
+    """From the far end."""
     lost: int
+    """Of those, not to be played: lost, or too late."""
     sent: int
+    """To the far end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,11 +125,17 @@ class Transfer:
     """One transfer; times as in the record."""
 
     callee: str
+    """The target."""
     start_time: str
+    """When it was called."""
     answer_time: str | None = None
+    """When it answered."""
     end_time: str | None = None
+    """When it was over."""
     status_code: int | None = None
+    """SIP status that ended it."""
     reason: str | None = None
+    """The words to it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,34 +146,55 @@ class CallDetailRecord:
     call_id: str
     """The session's id."""
     call_type: str
+    """``sip``, ``webrtc`` or ``webSocket``."""
     start_time: str
+    """When the call came or was placed."""
     ring_time: str | None = None
+    """When it began to ring."""
     answer_time: str | None = None
+    """When it was answered."""
     end_time: str
+    """When it was over."""
     duration_ms: int
     """From the start to the end."""
     bill_ms: int
     """From the answer to the end; 0 when it was not answered."""
     caller: str | None = None
+    """Who called."""
     callee: str | None = None
+    """Who was called."""
     status_code: int | None = None
+    """Final SIP status: 200 when the call was answered."""
     hangup_reason: str | None = None
+    """As in the event ``hangup``."""
     hangup_initiator: str | None = None
+    """As in the event."""
     codec: str | None = None
+    """Of the call's audio."""
     quality: CallQuality | None = None
+    """How the call sounded."""
     packets: Packets
+    """What came and went."""
     first_audio_ms: int | None = None
     """From the answer to the first sound of ours."""
     barge_ins: BargeIns
+    """How fast playback stopped for the caller."""
     refer: tuple[Transfer, ...] | None = None
+    """Transfers, in their order."""
     recording: RecordingPart | None = None
+    """The call's recording."""
     dump_event_file: str | None = None
-    """Relative to the folder of records."""
+    """File of commands and events, relative to the folder of records."""
     extra: Mapping[str, Any] | None = None
+    """The ``extra`` of the call option."""
     option: Mapping[str, Any] | None = None
+    """The call option, with ``***`` for secrets."""
     token: str | None = None
+    """Name of the token that the bot came with."""
     worker: str
+    """Which worker had the call."""
     version: str
+    """Of Sidecall."""
 
 
 def record(

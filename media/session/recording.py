@@ -107,6 +107,6 @@ class CallRecording:
 
 def sample_rate(option: RecorderOption, call: int) -> int:
     """Hz of the file: as asked for, 8000 or 16000; those of the call when nothing was said."""
-    if "samplerate" not in option.model_fields_set:
+    if option.samplerate is None:
         return call
     return 8000 if option.samplerate <= 8000 else 16000

@@ -5,7 +5,7 @@ import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import pytest
@@ -17,10 +17,13 @@ from control.calls.service import CallService
 from control.errors import LegError, LegErrorCode
 from control.sip.offer_answer import OPUS_PARAMETERS
 from control.sip.sdp import Direction, parse
-from tests.support import ports
+from media.engine.stream import Codec
+from tests.support import ports, sipwire
 from tests.support.browseroffers import OFFERS
-from tests.support.callworld import FakeChannel, FakeWorker, settings
+from tests.support.callworld import FakeChannel, FakeWorker, Peer, settings
 from tests.support.relay import Bench, benches
+from tests.support.rtpcap import rtp_peer
+from tests.support.talker import Talker, talking
 from tests.support.webpeer import WebPeer, slot_voice, web_peer
 
 pytestmark = pytest.mark.daemons
@@ -201,3 +204,33 @@ async def test_a_refused_offer_leaves_nothing_in_rtpengine(node: Node, browser: 
     assert caught.value.code == LegErrorCode.NOT_ACCEPTABLE
     await node.service.tasks.settle()
     assert await node.bench.calls() == []
+
+
+@pytest.mark.parametrize("codec", ["opus", "pcma"])
+async def test_a_transfer_to_a_telephone_and_back(node: Node, browser: WebPeer, codec: str) -> None:
+    prefer(browser, codec)
+    connected = await node.connect(await browser.offer())
+    await browser.accept(connected.sdp)
+    await both_hear(node, browser, connected)
+    channel = cast(FakeChannel, node.service.channel)
+    async with rtp_peer(ports.peer(13)) as far:
+        telephone = Talker(far, Codec.PCMA, 8, 700)
+        await node.ask(models.Refer(leg=connected.leg, session="s", callee="sip:bob@127.0.0.9"))
+        await node.worker.next(models.MediaChanged)
+        invite = await channel.send("INVITE")
+        far.remote = ports.Address(*sipwire.media_address(invite.body.decode()))
+        party = Peer(node.service)
+        party.answers(invite, 200, body=sipwire.sdp(*far.address, codecs="8 101").encode())
+        heard = (await node.worker.next(models.MediaChanged)).stream
+        tap = (await node.worker.next(models.Answered)).stream
+        assert (heard.codec, tap.codec, heard.direction) == (codec, "pcma", "recvonly")
+        slot = Talker(node.bench.slot, Codec.PCMA, 8, 0)
+        async with talking(telephone), asyncio.timeout(PATIENCE):
+            await browser.hears(700)
+            await telephone.hears(Talker(far, Codec.PCMA, 8, FROM_BROWSER))
+            await slot.hears(telephone, ports.Address(tap.source_address, tap.source_port))
+        party.request("BYE")
+        assert (await node.worker.next(models.MediaChanged)).stream == connected.stream
+        await node.worker.next(models.Ended)
+    node.bench.slot.ssrc += 1
+    await both_hear(node, browser, connected)

@@ -68,28 +68,72 @@ class FakeNg(NgClient):
     def __init__(self) -> None:
         self.commands: list[str] = []
         self.calls: set[str] = set()
+        self.sides: dict[str, dict[str, bytes]] = {}
+        """Call → tag → what that side described last."""
+        self.blocked: set[str] = set()
+        """Tags of sides that nobody hears."""
         self.fault: NgError | None = None
         """What every command but `delete` raises."""
+        self.faults: dict[str, NgError] = {}
+        """What single commands raise."""
         self.gate = asyncio.Event()
         """Commands wait until it is set."""
         self.gate.set()
         self.asked = asyncio.Event()
         """Set when a command came."""
+        self._tap_port = 23_000
 
     async def command(self, command: str, /, **fields: Any) -> Reply:
         self.commands.append(command)
         self.asked.set()
         await self.gate.wait()
+        if fault := self.faults.get(command):
+            raise fault
         if command == "delete":
-            self.calls.discard(fields["call-id"])
+            self._delete(fields["call-id"], fields.get("from-tag"))
             return {"result": "ok"}
         if self.fault is not None:
             raise self.fault
         if command == "ping":
             return {"result": "pong"}
-        self.calls.add(fields["call-id"])
-        text = re.sub(rb"m=audio [1-9]\d*", b"m=audio 21000", fields["sdp"])
-        return {"result": "ok", "sdp": text}
+        sides = self.sides.setdefault(fields["call-id"], {})
+        match command:
+            case "offer" | "answer":
+                self.calls.add(fields["call-id"])
+                sides[fields["from-tag" if command == "offer" else "to-tag"]] = fields["sdp"]
+                sides.setdefault(fields["to-tag"], b"")
+                return {
+                    "result": "ok",
+                    "sdp": re.sub(rb"m=audio [1-9]\d*", b"m=audio 21000", self._relayed(command, fields)),
+                }
+            case "subscribe request":
+                self._tap_port += 2
+                sides[fields["to-tag"]] = b""
+                port = b"m=audio %d" % self._tap_port
+                return {"result": "ok", "sdp": re.sub(rb"m=audio [1-9]\d*", port, sides[fields["from-tag"]])}
+            case "block media":
+                self.blocked.add(fields["from-tag"])
+            case "unblock media":
+                self.blocked.discard(fields["from-tag"])
+        return {"result": "ok"}
+
+    def _relayed(self, command: str, fields: dict[str, Any]) -> bytes:
+        """What is told to the other side; one that offered only other codecs is answered by transcoding."""
+        described: bytes = fields["sdp"]
+        offered = self.sides[fields["call-id"]][fields["from-tag"]]
+        codec = re.search(rb"m=audio \d+ \S+ (\d+)", described)
+        formats = re.search(rb"m=audio \d+ \S+ (.*)\r\n", offered)
+        if command == "answer" and codec and formats and codec[1] not in formats[1].split():
+            return offered
+        return described
+
+    def _delete(self, call: str, tag: str | None) -> None:
+        if tag is not None:
+            self.sides.get(call, {}).pop(tag, None)
+            self.blocked.discard(tag)
+        else:
+            self.calls.discard(call)
+            self.sides.pop(call, None)
 
 
 class FakeChannel(SipChannel):
@@ -146,6 +190,10 @@ class FakeChannel(SipChannel):
     def rest(self) -> list[fx.Reply | fx.Send | fx.CancelInvite]:
         """What no test has asked for yet."""
         return self.sent[self._taken :]
+
+    def forget(self) -> None:
+        """Let `rest` be empty."""
+        self._taken = len(self.sent)
 
 
 class FakeWorker(Worker):
@@ -319,6 +367,23 @@ class World:
         peer.answers(sent, 200, body=sdp())
         await self.worker.next(models.Answered)
         return peer, invited.leg, sent
+
+    async def referred(
+        self, leg: str, session: str = "s1", **options: Any
+    ) -> tuple[Peer, models.Invited, fx.Send]:
+        """A third party that is called for the peer of `leg`: the party, the result, the INVITE."""
+        parts: dict[str, Any] = {"callee": "sip:bob@127.0.0.9"}
+        invited = await self.ask(models.Refer(leg=leg, session=session, **parts | options))
+        await self.worker.next(models.MediaChanged)
+        return self.peer(), invited, await self.channel.send("INVITE")
+
+    async def connected(self, leg: str, session: str = "s1", **options: Any) -> tuple[Peer, str]:
+        """A third party that talks to the peer of `leg`: the party, its leg."""
+        party, invited, sent = await self.referred(leg, session, **options)
+        party.answers(sent, 200, body=sdp())
+        await self.worker.next(models.MediaChanged)
+        await self.worker.next(models.Answered)
+        return party, invited.leg
 
     async def settle(self) -> None:
         """Wait until the service has nothing under way."""

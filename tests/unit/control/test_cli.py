@@ -15,7 +15,7 @@ from control.config import Kamailio, Settings
 from control.errors import SetupError
 from tests.support import fakenode
 
-COMMANDS = ("up", "control", "media", "render", "check", "doctor")
+COMMANDS = ("up", "control", "media", "spec", "render", "check", "doctor")
 
 
 class ReplacedError(Exception):
@@ -185,6 +185,13 @@ def test_control_becomes_the_module(replaced: list[str], settings: Settings, tmp
     with pytest.raises(ReplacedError):
         cli.main(["control", "-c", config])
     assert replaced == [sys.executable, sys.executable, "-P", "-u", "-m", "control", "-c", config]
+
+
+@pytest.mark.parametrize("wanted", [("openapi",), ("--write", "docs")])
+def test_spec_becomes_the_module(wanted: tuple[str, ...], replaced: list[str]) -> None:
+    with pytest.raises(ReplacedError):
+        cli.main(["spec", *wanted])
+    assert replaced[-len(wanted) - 2 :] == ["-m", "media.api.spec", *wanted]
 
 
 def test_media_becomes_the_module(replaced: list[str]) -> None:

@@ -22,6 +22,7 @@ EVERY = [
     models.Accept(**LEG, endpoint=SLOT),
     models.Reject(**LEG, code=486, reason="busy"),
     models.Invite(session="s", callee="sip:b@c", endpoint=SLOT, headers={"X-A": "1"}, password="p"),
+    models.Refer(**LEG, callee="sip:b@c", caller="sip:a@c", password="p", timeout=12.5, early_media=True),
     models.Connect(session="s", endpoint=SLOT, offer="v=0", ipv6=True),
     models.Reconnect(**LEG, offer="v=0"),
     models.Hangup(leg="l"),
@@ -94,6 +95,12 @@ def test_only_a_status_of_refusal_rejects(code: int) -> None:
 
 
 def test_a_password_is_not_shown() -> None:
-    assert "swordfish" not in repr(
-        models.Invite(session="s", callee="b", endpoint=SLOT, password="swordfish")
-    )
+    invite = models.Invite(session="s", callee="b", endpoint=SLOT, password="swordfish")
+    refer = models.Refer(**LEG, callee="b", password="swordfish")
+    assert "swordfish" not in repr((invite, refer))
+
+
+@pytest.mark.parametrize("timeout", [0, -1, 601, "soon"])
+def test_a_party_may_not_ring_for_ever(timeout: object) -> None:
+    with pytest.raises(ValidationError):
+        models.Refer(**LEG, callee="b", timeout=timeout)
