@@ -17,7 +17,8 @@ from control.errors import AudioFileError
 MAX_SECONDS = 1800
 """Longest file, about 29 MB of samples at 8 kHz."""
 MAX_CHANNELS = 8
-MIN_RATE, MAX_RATE = 4000, 192_000
+RATES = range(4000, 192_001)
+"""Hz."""
 _BLOCK = 65_536
 """Frames decoded at a time."""
 
@@ -38,9 +39,9 @@ def load(data: bytes, sample_rate: int = 8000, *, max_seconds: float = MAX_SECON
 def _decode(file: soundfile.SoundFile, sample_rate: int, max_seconds: float) -> npt.NDArray[np.int16]:
     if file.channels > MAX_CHANNELS:
         raise AudioFileError(f"the audio file has {file.channels} channels, {MAX_CHANNELS} are the most", 415)
-    if not MIN_RATE <= file.samplerate <= MAX_RATE:
+    if file.samplerate not in RATES:
         raise AudioFileError(
-            f"the audio file has {file.samplerate} Hz; {MIN_RATE} to {MAX_RATE} Hz can be played", 415
+            f"the audio file has {file.samplerate} Hz; {RATES[0]} to {RATES[-1]} Hz can be played", 415
         )
     resampler = None
     if file.samplerate != sample_rate:
@@ -85,10 +86,9 @@ class LocalFiles:
 
     def _leads_out(self, name: str) -> bool:
         """Whether `name` itself, whatever there is on this machine, is a path out of the folder."""
-        root = os.path.abspath(self._root)
-        inside = (root, os.path.realpath(root))
-        path = os.path.normpath(os.path.join(root, name))
-        return not any(path == folder or path.startswith(folder + os.sep) for folder in inside)
+        root = self._root.absolute()
+        path = Path(os.path.normpath(root / name))
+        return not any(path.is_relative_to(folder) for folder in (root, root.resolve()))
 
     def read(self, name: str) -> bytes:
         """The content of the file called `name`. Raises AudioFileError."""

@@ -11,7 +11,7 @@ from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from pydantic_core import ErrorDetails, from_json
 
 from control.errors import CommandError
-from media.api.fields import Code, Headers, Line, Ms, Phrase, Url, Wait, kind
+from media.api.fields import Code, Headers, Line, Ms, Phrase, Sound, Wait, kind
 from media.api.masking import masked
 from media.api.options import (
     CallOption,
@@ -100,7 +100,7 @@ class Ringing(Model):
     command: Literal["ringing"] = "ringing"
     recorder: RecorderSwitch = None
     early_media: bool = False
-    ringtone: Url | None = None
+    ringtone: Sound | None = None
 
 
 class Playback(Model):
@@ -131,15 +131,17 @@ class Tts(Playback):
     end_of_stream: bool = False
     base64: bool = False
     """`text` is base64 of s16le mono samples; see `pcm`."""
+    cache_key: Line | None = None
+    """The bot's own name of what is said: with it, the same name is the same speech, whatever the text."""
     option: SynthesisOption | None = None
 
     def pcm(self) -> bytes:
-        """Samples of a base64 `text`, s16le mono. Raises CommandError when it is something else."""
+        """Samples of a base64 `text`, s16le mono, or a WAV file. Raises CommandError when it is something else."""
         try:
             data = binascii.a2b_base64(self.text.encode(), strict_mode=True)
         except binascii.Error as error:
             raise CommandError(f'command "tts": "text" is not base64: {error}') from error
-        if len(data) % 2:
+        if len(data) % 2 and not data.startswith(b"RIFF"):
             raise CommandError(f'command "tts": "text" holds {len(data)} bytes: no whole 16-bit samples')
         return data
 
@@ -154,7 +156,9 @@ class Play(Playback):
     """Play a file; `url` is its `play_id` unless one is given."""
 
     command: Literal["play"] = "play"
-    url: Url
+    url: Sound
+    offset_ms: Ms = 0
+    """Where in the file it begins."""
 
 
 class Interrupt(Model):

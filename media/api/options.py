@@ -25,6 +25,7 @@ from media.api.fields import (
     Sdp,
     Seconds,
     Secret,
+    Sound,
     Speed,
     Url,
     Volume,
@@ -193,7 +194,7 @@ class ReferOption(Model):
     denoise: bool = False
     timeout: Duration = 30.0
     """Seconds that the target may ring."""
-    moh: Url | None = None
+    moh: Sound | None = None
     """What the caller hears meanwhile."""
     asr: TranscriptionOption | None = None
     auto_hangup: bool = True

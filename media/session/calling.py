@@ -216,6 +216,7 @@ def _answered(session: "Session", stream: Stream, sdp: str) -> None:
     if session.connect(stream):
         session.send(events.Answer(track_id=session.id, timestamp=session.call.answer, sdp=sdp))
         session.hearing.answered()
+        playback.answered(session)
         if session.slot is not None:
             session.recording.start(session.slot, session.option.recorder)
         session.recording.answered()

@@ -31,6 +31,8 @@ from media.session.player import Player
 from media.session.recording import CallRecording
 from media.session.state import CLOSE_CODES, STEPS, CallRecord, Parting, State
 from media.session.track import ServerSideTrack
+from media.sounds import Sounds
+from media.speech.cache import SpeechCache
 from media.speech.tts.base import Tts
 
 log = logging.getLogger(__name__)
@@ -48,6 +50,8 @@ class Services:
     legs: LegClient
     tts: Tts
     fetcher: Fetcher
+    sounds: Sounds
+    spoken: SpeechCache
     recorder: Recorder
     tasks: Tasks
     """Owns what must outlive a session, such as the last request about its leg."""

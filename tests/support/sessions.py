@@ -23,12 +23,16 @@ from media.api.server import Arrival, Outbox
 from media.engine import reports
 from media.engine.engine import Engine
 from media.fetch import Fetcher
+from media.files import LocalFiles
 from media.recorder import Recorder
 from media.session import calling
 from media.session.heard import heard
 from media.session.session import Services, Session
 from media.session.state import State
+from media.sounds import Sounds
+from media.speech.cache import SpeechCache
 from media.speech.voice import Samples
+from media.store import Memory
 from tests.support.callworld import Clock
 from tests.support.farend import HOST, FarEnd
 
@@ -126,9 +130,12 @@ class FakeTts:
         self.asked: list[tuple[str, SynthesisOption | None, int]] = []
         self.made: list[Speech] = []
 
-    def synthesise(self, text: str, option: SynthesisOption | None, sample_rate: int) -> Speech:
+    def check(self, option: SynthesisOption | None) -> None:
         if option is not None and option.provider == "unknown":
-            raise SpeechError('tts provider "unknown" is not offered here')
+            raise SpeechError('tts provider "unknown" is not offered here', 501)
+
+    def synthesise(self, text: str, option: SynthesisOption | None, sample_rate: int) -> Speech:
+        self.check(option)
         self.asked.append((text, option, sample_rate))
         self.made.append(Speech(text, self.gate))
         return self.made[-1]
@@ -294,9 +301,7 @@ class Guest:
 
     async def made(self) -> None:
         """Wait until the audio of what is on is made."""
-        play = self.session.player.current
-        if play is not None and play.maker is not None:
-            await asyncio.wait([play.maker])
+        await self.session.player._tasks.settle()
 
     async def leave(self) -> None:
         """Close the socket."""
@@ -360,7 +365,10 @@ async def house(sounds: Path, slots: int = 4) -> AsyncIterator[House]:
         async with Fetcher() as fetcher:
             settings = Settings(media=Media(sounds=sounds))
             recorder = Recorder(sounds / "recordings", lambda callback: callback())
-            services = Services(settings, engine, control, tts, fetcher, recorder, tasks)
+            nothing = Memory(0)
+            library = Sounds(fetcher, LocalFiles(sounds), None, nothing)
+            spoken = SpeechCache(None, nothing)
+            services = Services(settings, engine, control, tts, fetcher, library, spoken, recorder, tasks)
             place = House(services, control, tts, far, Clock(asyncio.get_running_loop()))
             try:
                 yield place
@@ -371,5 +379,7 @@ async def house(sounds: Path, slots: int = 4) -> AsyncIterator[House]:
                 assert not place.slots
             finally:
                 await tasks.settle()
+                await place.services.sounds.close()
+                await place.services.spoken.settle()
                 recorder.close()
                 engine.close()

@@ -14,7 +14,7 @@ from media.engine.arrays import FRAME
 from media.engine.playout import Playout
 from media.engine.reports import Event, SegmentEnded, SegmentStarted
 from media.engine.segment import Segment
-from media.session.play import Audio, Kind, Play
+from media.session.play import Audio, Kind, Play, Source, Stream
 from media.session.player import Player
 from media.speech.voice import Samples
 from tests.support.sessions import idle
@@ -29,6 +29,8 @@ class Stage:
         """Milliseconds heard of each play that ended, in order."""
         self.fades: list[int] = []
         """Of all stops, in order."""
+        self.spoken: list[str] = []
+        """Texts that were streamed, as they were cut."""
         self.orders: list[str] = []
         self.rate = 8000
         self.player = Player(self, self)
@@ -88,9 +90,24 @@ class Stage:
                         self.player.segment_ended(segment)
 
     async def say(self, source: Callable[[], Audio], play_id: str | None = None, text: str = "x") -> Play:
-        play = self.player.say(text, lambda _rate: source(), play_id)
+        play = self.player.say(play_id)
+        self.player.add(play, text, lambda _rate: source())
+        self.player.settle(play)
         await idle()
         return play
+
+    async def stream(self, text: str, *, end: bool = False) -> Play:
+        """Words of a stream; each is a tick long, and made at once."""
+        play = self.player.say("s", lambda _: Stream(self._speak))
+        assert play.stream is not None
+        self.player.feed(play, play.stream, text, end=end)
+        self.player.settle(play)
+        await idle()
+        return play
+
+    def _speak(self, text: str) -> Source:
+        self.spoken.append(text)
+        return lambda _rate: audio(*[FRAME] * len(text.split()))()
 
 
 @pytest_asyncio.fixture(name="stage")
@@ -241,10 +258,10 @@ async def test_texts_are_made_in_order_and_one_at_a_time(stage: Stage) -> None:
     gate, made = asyncio.Event(), list[bool]()
     await stage.say(audio(FRAME, FRAME, gate=gate, closed=made), "a")
     play = await stage.say(audio(FRAME, closed=made), "a")
-    assert (len(play.sources), made) == (1, [])
+    assert (len(play.waiting), made) == (1, [])
     gate.set()
     await idle()
-    assert (len(play.sources), made) == (0, [True, True])
+    assert (len(play.waiting), made) == (0, [True, True])
     stage.tick(3)
     assert stage.heard == [60]
 

@@ -98,7 +98,7 @@ def test_a_long_sentence_without_clauses_is_cut_between_words() -> None:
 
 def test_characters_that_are_words_are_cut_earlier() -> None:
     found = later("我们一起去公园散步，" * 20)
-    assert all(len(piece) <= LIMIT // 3 + 1 and piece.endswith("，") for piece in found)
+    assert all(len(piece) <= LIMIT // 2 and piece.endswith("，") for piece in found)
 
 
 def test_what_has_no_gap_is_cut_at_last_but_no_number_is() -> None:
