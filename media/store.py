@@ -19,7 +19,7 @@ from media.speech.voice import Samples
 log = logging.getLogger(__name__)
 
 _MAGIC = b"SDC1"
-_HEAD = struct.Struct("!4sII")  # magic, CRC-32 of what follows, bytes of the notes
+_HEAD = struct.Struct("!4sII")  # magic, CRC-32 of what follows, begun with the length; bytes of the notes
 _UNFINISHED = ".part"
 _FORGOTTEN = 3600
 """Seconds after which an unfinished file has nobody who finishes it."""
@@ -124,7 +124,7 @@ class Store:
 
 def _encode(entry: Entry) -> bytes:
     notes = json.dumps(entry.notes).encode()
-    crc = zlib.crc32(entry.data, zlib.crc32(notes))
+    crc = zlib.crc32(entry.data, zlib.crc32(notes, len(notes)))
     return b"".join((_HEAD.pack(_MAGIC, crc, len(notes)), notes, entry.data))
 
 
@@ -133,7 +133,7 @@ def _decode(raw: bytes) -> Entry | None:
         return None
     magic, crc, length = _HEAD.unpack_from(raw)
     rest = memoryview(raw)[_HEAD.size :]
-    if magic != _MAGIC or zlib.crc32(rest) != crc or length > len(rest):
+    if magic != _MAGIC or zlib.crc32(rest, length) != crc or length > len(rest):
         return None
     return Entry(bytes(rest[length:]), json.loads(bytes(rest[:length])))
 

@@ -383,12 +383,47 @@ async def test_what_cannot_be_played_is_an_error_and_the_call_goes_on(
     assert guest.state is State.TALKING
 
 
+@pytest.mark.parametrize(
+    "url", ["", "ftp://example.com/a.wav", "file:///etc/passwd", "FILE:a.wav", "data:,a"]
+)
+@pytest.mark.parametrize("command", ["play", "ringing"])
+async def test_what_is_no_place_of_sounds_is_refused_at_the_door(
+    house: House, url: str, command: str
+) -> None:
+    guest = await caller(house)
+    await guest.do("tts", text="one", playId="a")
+    await guest.do(command, url=url, ringtone=url)
+    error = guest.box.last("error")
+    assert (error["sender"], error["code"]) == ("command", 400)
+    assert "must" in error["error"]
+    assert (await guest.hear("trackEnd"))["playId"] == "a"
+
+
+@pytest.mark.parametrize(("offset", "milliseconds"), [(0, 1000), (600, 400), (5000, 0)])
+async def test_a_file_may_begin_later(house: House, tmp_path: Path, offset: int, milliseconds: int) -> None:
+    wav.write(tmp_path / "a.wav", wav.tone(440, 1))
+    guest = await caller(house)
+    await guest.do("play", url="a.wav", offsetMs=offset)
+    await guest.made()
+    if milliseconds:
+        await guest.hear("trackEnd")
+    assert guest.box.last("trackEnd")["duration"] == milliseconds
+
+
+async def test_a_file_that_fails_still_hangs_up(house: House) -> None:
+    guest = await caller(house)
+    await guest.do("play", url="missing.wav", autoHangup=True)
+    await guest.made()
+    assert guest.check_end()["reason"] == "autohangup"
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "10.0.0.1", "[::1]", "169.254.169.254"])
 async def test_private_addresses_are_not_fetched_from(house: House, host: str) -> None:
     guest = await caller(house)
     await guest.do("play", url=f"http://{host}:9/a.wav")
     await guest.made()
     assert "not on the public internet" in guest.box.last("error")["error"]
+    assert guest.box.last("error")["code"] == 403
 
 
 async def test_a_url(house: House, tmp_path: Path) -> None:
