@@ -13,6 +13,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from control.errors import AudioFileError
+from media import files
 from media import sounds as module
 from media.fetch import Fetcher
 from media.files import LocalFiles
@@ -79,11 +80,10 @@ async def _site(tmp_path: Path) -> AsyncIterator[Site]:
 def _decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The rates at which files were decoded."""
     rates: list[int] = []
-    load = module.load
 
     def counted(data: bytes, rate: int) -> object:
         rates.append(rate)
-        return load(data, rate)
+        return files.load(data, rate)
 
     monkeypatch.setattr(module, "load", counted)
     return rates
