@@ -148,6 +148,11 @@ def failing(*lengths: int) -> Callable[[], Audio]:
     return chunks
 
 
+def made_by(make: Callable[[], Audio]) -> Source:
+    """A source that needs no rate."""
+    return lambda _rate: make()
+
+
 def refusing() -> Audio:
     raise SpeechError("no provider")
 
@@ -409,7 +414,7 @@ async def test_pieces_are_made_at_once_and_heard_in_order(stage: Stage) -> None:
         audio(2 * FRAME, closed=made),
         audio(3 * FRAME, gate=gate),
     ):
-        stage.player.add(play, "x", lambda _rate, make=source: make())
+        stage.player.add(play, "x", made_by(source))
     assert len(play.waiting) == 1
     await idle()
     assert (made, len(play.waiting)) == ([True], 0)
