@@ -65,6 +65,8 @@ class FarStream:
     rtcp_address: str = "127.0.0.1"
     rtcp_port: int = 0
     direction: str = "sendrecv"
+    source_address: str = ""
+    source_port: int = 0
 
 
 class TimedEngine(Engine):

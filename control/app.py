@@ -13,7 +13,10 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from control import process
-from control.api.server import LegServer
+from control.api.models import Model, Request
+from control.api.server import LegServer, Worker
+from control.api.sessions import SessionRequest
+from control.calls.admission_desk import AdmissionDesk
 from control.calls.channel import SipChannel
 from control.calls.service import CallService
 from control.config import Settings
@@ -38,12 +41,13 @@ class Control(Collector):
         channel = SipChannel(rpc, sip_addresses(settings), settings.sip.port)
         self.settings = settings
         self.calls = CallService(settings, channel, ng, http)
+        self.sessions = AdmissionDesk()
         self.server = LegServer(
             settings.control.name,
-            on_request=self.calls.on_request,
+            on_request=self._on_request,
             on_hello=self.calls.on_hello,
             on_lost=self.calls.on_lost,
-            on_gone=self.calls.on_gone,
+            on_gone=self._on_gone,
         )
         self.events = EventChannel(
             settings.kamailio.evapi_port, settings.control.slot, settings.control.name, self.calls.on_event
@@ -60,6 +64,15 @@ class Control(Collector):
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/metrics", self._metrics)
         return app
+
+    async def _on_request(self, worker: Worker, request: Request) -> Model:
+        if isinstance(request, SessionRequest):
+            return self.sessions.on_request(worker, request)
+        return await self.calls.on_request(worker, request)
+
+    def _on_gone(self, worker: Worker) -> None:
+        self.sessions.forget(worker)
+        self.calls.on_gone(worker)
 
     async def register(self) -> None:
         """Begin the registrations once Kamailio tells us how they go."""
@@ -89,9 +102,12 @@ class Control(Collector):
     def collect(self) -> Iterable[Metric]:
         """State when asked, for the registry."""
         calls = self.calls
-        yield GaugeMetricFamily("sidecall_legs", "SIP calls that stand or are being set up.", len(calls.legs))
+        yield GaugeMetricFamily("sidecall_legs", "Calls that stand or are being set up.", len(calls.legs))
         answered = sum(leg.answered for leg in calls.legs)
         yield GaugeMetricFamily("sidecall_dialogs", "SIP calls that are answered.", answered)
+        yield GaugeMetricFamily(
+            "sidecall_node_sessions", "Bot connections of all workers.", len(self.sessions)
+        )
         yield GaugeMetricFamily("sidecall_media_workers", "Media workers connected.", self.server.workers)
         waiting = GaugeMetricFamily("sidecall_bots_waiting", "Bots that wait for a call.", labels=["pool"])
         for pool, number in calls.arrivals.waiting().items():

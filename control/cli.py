@@ -78,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     add("control", _control, "run the control process alone (what a service manager starts)")
     media = add("media", _media, "run one media worker alone (what a service manager starts)")
     media.add_argument("--worker", type=_worker, default=0, metavar="N", help="number of the worker, from 0")
+    media.add_argument("--no-sip", action="store_true", help="serve only /call: there is no control process")
     add("render", _render, "write kamailio.cfg and rtpengine.conf from the configuration")
     add("check", _check, "try the configuration: both servers are really started with it, on spare ports")
     add("doctor", _doctor, "look at this machine: what is missing, what is wrong, what to do")
@@ -108,7 +109,8 @@ def _media(options: argparse.Namespace, settings: Settings, config: Path | None)
             f"--worker {options.worker}: media.workers is {settings.media.workers},"
             f" so workers are 0 to {settings.media.workers - 1}: raise media.workers"
         )
-    return _become(config, "media", "--worker", str(options.worker))
+    without = ("--no-sip",) if options.no_sip else ()
+    return _become(config, "media", "--worker", str(options.worker), *without)
 
 
 def _become(config: Path | None, module: str, *arguments: str) -> NoReturn:

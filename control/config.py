@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -60,6 +61,20 @@ def _sip_uri(value: str) -> str:
     return value
 
 
+def _origin(value: str) -> str:
+    if value != "*" and not re.fullmatch(r"https?://[A-Za-z0-9.:\[\]-]+", value):
+        raise ValueError('takes "https://host[:port]", or "*"')
+    return value
+
+
+def _ice_url(value: str) -> str:
+    if not re.fullmatch(r"(stuns?|turns?):\S+", value):
+        raise ValueError("takes stun:HOST[:PORT], turn:HOST[:PORT] or turns:HOST[:PORT] (RFC 7064, RFC 7065)")
+    return value
+
+
+Origin = Annotated[str, AfterValidator(_origin)]
+IceUrl = Annotated[str, AfterValidator(_ice_url)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
 SipHost = Annotated[str, AfterValidator(_sip_uri)]
 Network = Annotated[str, AfterValidator(_network)]
@@ -78,14 +93,57 @@ class Api(Section):
     address: str = "127.0.0.1"
     port: Port = 8080
     tokens: tuple[str, ...] = ()
-    """Bearer tokens; without one the API binds loopback only."""
-    ping: Annotated[int, Field(ge=0)] = 20
-    """Seconds between WebSocket pings; 0 sends none."""
+    """Bearer tokens without a name or limits; with none at all the API binds loopback only."""
+    ping: Annotated[int, Field(ge=0, le=3600)] = 20
+    """Seconds between WebSocket pings where a bot does not say; 0 sends none."""
+    origins: tuple[Origin, ...] = ()
+    """Web pages that may use the API beside those of its own host: ``https://host[:port]``, or ``*`` for all."""
+    max_command: Annotated[int, Field(ge=65_536, le=16_777_216)] = 1_048_576
+    """Bytes of one message of a bot."""
+    commands_per_second: Annotated[float, Field(gt=0, le=10_000)] = 100.0
+    """Of each connection, and twice as many at once."""
+
+
+class Token(Section):
+    """A bearer token with a name and limits; what is absent is not limited."""
+
+    name: Name
+    token: str = Field(min_length=1, repr=False)
+    max_calls: Annotated[int, Field(ge=0)] | None = None
+    """Sessions of this node at the same time."""
+    commands_per_second: Annotated[float, Field(gt=0)] | None = None
+    """Of each connection; api.commands_per_second when absent."""
+    callees: tuple[Pattern, ...] | None = None
+    """Patterns of callees (full URI or bare number) that may be dialled or referred to."""
+    pools: tuple[Name, ...] | None = None
+    """Pools (``route``) in which bots may wait for calls."""
+
+
+class IceServer(Section):
+    """A STUN or TURN server that browsers are told of."""
+
+    urls: Annotated[tuple[IceUrl, ...], Field(min_length=1)]
+    username: str | None = None
+    credential: str | None = Field(default=None, repr=False)
+
+
+class Ice(Section):
+    """What ``GET /iceservers`` tells browsers."""
+
+    servers: tuple[IceServer, ...] = ()
+    turn_urls: tuple[IceUrl, ...] = ()
+    """TURN servers that take short-lived credentials (coturn: use-auth-secret)."""
+    turn_secret: str | None = Field(default=None, min_length=1, repr=False)
+    """The secret that they share with us (coturn: static-auth-secret)."""
+    turn_ttl: Annotated[int, Field(ge=60, le=604_800)] = 3600
+    """Seconds that such credentials are valid."""
 
     @model_validator(mode="after")
-    def _loopback_without_token(self) -> Self:
-        if not self.tokens and not is_loopback(self.address):
-            raise ValueError(f"address {self.address} is not loopback: set api.tokens, or bind 127.0.0.1")
+    def _secret_for_turn(self) -> Self:
+        if self.turn_urls and self.turn_secret is None:
+            raise ValueError(
+                "turn_urls needs turn_secret; servers without credentials go into [[ice.servers]]"
+            )
         return self
 
 
@@ -164,6 +222,50 @@ class Media(Section):
     allow_private_urls: bool = False
     """Whether ``play`` may fetch from private and loopback addresses."""
     max_file_bytes: Annotated[int, Field(ge=1)] = 20_000_000
+
+
+def _http_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+        raise ValueError("takes http://host[:port]/path, or https")
+    return value
+
+
+def _headers(value: dict[str, str]) -> dict[str, str]:
+    for name, text in value.items():
+        if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) or _ours(name.lower()):
+            raise ValueError(f"{name!r} is not a header that can be set")
+        if not text.isascii() or not text.isprintable():
+            raise ValueError(f"the value of {name} must be printable ASCII")
+    return value
+
+
+_OUR_HEADERS = frozenset({"content-type", "content-length", "transfer-encoding", "host"})
+
+
+def _ours(header: str) -> bool:
+    return header in _OUR_HEADERS or header.startswith("webhook-")
+
+
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+HttpHeaders = Annotated[dict[str, str], AfterValidator(_headers)]
+
+
+class Records(Section):
+    """What is kept of calls, beside their sound."""
+
+    folder: Path = Path("records")
+    """Folder of event dumps, call records and the spool; nothing outside it is written."""
+    dump: bool = True
+    """Whether commands and events of sessions are written down, unless a bot says ``dump=false``."""
+    cdr: bool = True
+    """Whether a record of each call is kept in the folder."""
+    url: HttpUrl | None = None
+    """URL that gets a POST with the record of each call."""
+    secret: str | None = Field(default=None, repr=False)
+    """Signs it (Standard Webhooks)."""
+    headers: HttpHeaders = Field(default_factory=dict, repr=False)
+    """Further headers of the POST."""
 
 
 class Speech(Section):
@@ -269,17 +371,46 @@ class Settings(Section):
     """Folder of rendered configuration and sockets."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     api: Api = Api()
+    tokens: tuple[Token, ...] = ()
+    ice: Ice = Ice()
     sip: Sip = Sip()
     kamailio: Kamailio = Kamailio()
     rtpengine: Rtpengine = Rtpengine()
     control: Control = Control()
     media: Media = Media()
+    records: Records = Records()
     speech: Speech = Speech()
     calls: Calls = Calls()
     trunks: tuple[Trunk, ...] = ()
     registrations: tuple[Registration, ...] = ()
     routes: tuple[Route, ...] = (Route(callee="^bot$", pool="default"),)
     up: Up = Up()
+
+    @model_validator(mode="after")
+    def _loopback_without_token(self) -> Self:
+        if not self.has_tokens and not is_loopback(self.api.address):
+            raise ValueError(
+                f"api: address {self.api.address} is not loopback: set api.tokens or [[tokens]], or bind 127.0.0.1"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _tokens_differ(self) -> Self:
+        names = [token.name for token in self.tokens]
+        texts = [*self.api.tokens, *(token.token for token in self.tokens)]
+        if len(set(names)) != len(names) or len(set(texts)) != len(texts):
+            raise ValueError("tokens: two have the same name or the same token")
+        return self
+
+    @property
+    def has_tokens(self) -> bool:
+        """Whether the API asks for one."""
+        return bool(self.api.tokens or self.tokens)
+
+    @property
+    def own_token(self) -> str | None:
+        """A token by which our own processes use the API; one without limits where there is one."""
+        return next(iter((*self.api.tokens, *(token.token for token in self.tokens))), None)
 
     @property
     def rpc_socket(self) -> Path:

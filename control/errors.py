@@ -117,6 +117,7 @@ class LegErrorCode(IntEnum):
     NO_SUCH_LEG = 404
     FORBIDDEN = 403
     CONFLICT = 409
+    TOO_MANY = 429
     NOT_ACCEPTABLE = 488
     UNAVAILABLE = 503
 

@@ -71,16 +71,17 @@ def programs(settings: Settings, config: Path | None, *, sip: bool, bot: Path | 
 def _media(settings: Settings, config: Path | None, *, sip: bool) -> tuple[Program, ...]:
     """The workers share the API port: a worker is ready when it has its RTP port and the API answers."""
     host = _local(settings.api.address)
-    # Without telephony a worker never becomes ready for telephone calls; that it lives must do.
-    path = "/readyz" if sip else "/healthz"
-    token = next(iter(settings.api.tokens), None)
+    options = () if sip else ("--no-sip",)
+    token = settings.own_token
 
     def worker(number: int, rtp_port: int) -> Program:
         async def ready() -> bool:
-            return is_bound(rtp_port) and await probes.http_ok(host, settings.api.port, path, token)
+            return is_bound(rtp_port) and await probes.http_ok(host, settings.api.port, "/readyz", token)
 
         name = "media" if settings.media.workers == 1 else f"media.{number}"
-        return Program(name, python_module("media", config, "--worker", str(number)), ready, stage=CALLS)
+        return Program(
+            name, python_module("media", config, "--worker", str(number), *options), ready, stage=CALLS
+        )
 
     return tuple(worker(number, port) for number, port in enumerate(rtp_ports(settings)))
 
@@ -90,8 +91,8 @@ def _bot(settings: Settings, script: Path, media: tuple[Program, ...]) -> Progra
         return True
 
     environ = {"PYTHONUNBUFFERED": "1", "SIDECALL_URL": api_url(settings)}
-    if settings.api.tokens:
-        environ["SIDECALL_TOKEN"] = settings.api.tokens[0]
+    if settings.own_token is not None:
+        environ["SIDECALL_TOKEN"] = settings.own_token
     return Program(
         "bot",
         (sys.executable, str(script)),

@@ -11,12 +11,15 @@ from aiohttp import web
 
 from control import process
 from control.api.client import LegClient
-from control.api.models import Answered, Done, Hangup, Incoming, Leave, Message, Notice
+from control.api.models import Answered, Done, Hangup, Incoming, Killed, Leave, Message, Notice
 from control.config import Settings
 from control.errors import ConfigError, LegError, SetupError, SpeechError
 from control.ports import rtp_ports
 from control.tasks import Tasks
-from media.api.server import Arrival, Outbox, make_app
+from media.api.calltype import CallType
+from media.api.gate import Arrival, CallSummary, Refusal
+from media.api.outbox import Outbox
+from media.api.server import make_app
 from media.callquality import CallQuality
 from media.engine import reports
 from media.engine.clock import TickClock
@@ -25,10 +28,13 @@ from media.engine.overload import Level, Overload
 from media.fetch import Fetcher
 from media.files import LocalFiles
 from media.metrics import Metrics
+from media.node import NodeSessions
 from media.realtime import SafePoint, prioritise
 from media.recorder import Recorder
-from media.session import calling
+from media.records.service import Records
+from media.session.clock import now_ms
 from media.session.heard import heard
+from media.session.lines.sip import full, join_pool
 from media.session.session import Services, Session
 from media.session.state import Parting, State
 from media.sounds import Sounds
@@ -52,8 +58,10 @@ class Worker:
     It is the `Gate` of the API server.
     """
 
-    def __init__(self, settings: Settings, number: int) -> None:
+    def __init__(self, settings: Settings, number: int, *, sip: bool = True) -> None:
         self.settings = settings
+        self.sip = sip
+        """Whether there is a control that makes telephone calls."""
         self.name = f"{settings.control.name}-{number}"
         self.engine = Engine("127.0.0.1", rtp_ports(settings)[number], settings.media.slots)
         self.clock = TickClock(self.engine, self._engine_events, self._rest)
@@ -63,6 +71,7 @@ class Worker:
         self._idle_at = 0
         self.call_quality = CallQuality()
         self.recorder = Recorder(settings.media.recordings, self._post)
+        self.records = Records(settings.records, settings.media.recordings, self.name)
         self.speech = SpeechClient()
         self.fetcher = Fetcher(
             allow_private=settings.media.allow_private_urls, max_bytes=settings.media.max_file_bytes
@@ -83,6 +92,7 @@ class Worker:
             on_notice=self._notice,
             on_welcome=self._welcome,
         )
+        self.node = NodeSessions(self.legs, self.tasks)
         self.sessions: dict[str, Session] = {}
         self._slots: dict[int, Session] = {}
         self._draining = False
@@ -95,19 +105,21 @@ class Worker:
             self.sounds,
             self.spoken,
             self.recorder,
+            self.records,
             self.tasks,
         )
         self._metrics = Metrics(self)
 
     # Gate
 
-    def refusal(self, arrival: Arrival) -> tuple[HTTPStatus, str] | None:
+    async def refusal(self, arrival: Arrival) -> Refusal | None:
         """Why this bot cannot be served now, or None."""
-        if arrival.session_id in self.sessions:
-            return HTTPStatus.CONFLICT, f"a session with id {arrival.session_id} is open"
-        if (reason := self.ready()) is not None:
-            return HTTPStatus.SERVICE_UNAVAILABLE, reason
-        return None
+        reason = self._busy()
+        if reason is None and arrival.call_type is not CallType.WEBSOCKET:
+            reason = self._no_telephony()
+        if reason is not None:
+            return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, reason)
+        return await self.node.admit(arrival, now_ms())
 
     def session(self, arrival: Arrival, outbox: Outbox) -> Session:
         """A session for a bot whose socket is about to open."""
@@ -115,12 +127,31 @@ class Worker:
         self.sessions[session.id] = session
         return session
 
+    async def calls(self) -> list[CallSummary]:
+        """Every session of this node."""
+        return await self.node.calls(session.describe() for session in list(self.sessions.values()))
+
+    async def kill(self, session_id: str) -> bool:
+        """End a session of this node; whether there was one."""
+        if (session := self.sessions.get(session_id)) is not None:
+            session.kill()
+            return True
+        return await self.node.kill(session_id)
+
     def ready(self) -> str | None:
         """Why this worker cannot take calls, or None when it can."""
+        return self._busy() or (self._no_telephony() if self.sip else None)
+
+    def _busy(self) -> str | None:
         if self._draining:
             return "this worker is shutting down"
         if self.overload.level is Level.FULL:
             return f"this worker is at its limit with {self.engine.used} calls"
+        return None
+
+    def _no_telephony(self) -> str | None:
+        if not self.sip:
+            return "this node runs without telephony: only /call is served"
         if not self.legs.connected:
             return "control cannot be reached; calls are not possible now"
         return None
@@ -135,25 +166,34 @@ class Worker:
         """`session` has a slot of the engine from now on."""
         self._slots[slot] = session
 
+    def described(self, session: Session) -> None:
+        """The option of `session`'s call is known."""
+        self.node.described(session.id, session.describe().option)
+
+    def gave_slot(self, slot: int) -> None:
+        """`slot` belongs to nobody any more."""
+        del self._slots[slot]
+
     def ended(self, session: Session) -> None:
         """`session` is over."""
-        if session.slot is not None:
-            del self._slots[session.slot]
         if (quality := session.call.quality) is not None:
             self.call_quality.ended(quality.mos, quality.max_jitter_ms / 1000, quality.loss_fraction)
         del self.sessions[session.id]
+        self.node.closed(session.id)
 
     # From control
 
     def _held_legs(self) -> Collection[str]:
-        return [session.leg for session in self.sessions.values() if session.leg is not None]
+        return [leg for session in self.sessions.values() for leg in session.legs]
 
     def _notice(self, notice: Notice) -> None:
         session = self.sessions.get(notice.session)
         if session is not None and isinstance(notice, Incoming) and self.overload.level is Level.FULL:
-            self.tasks.spawn(self._decline(calling.full(session)))
+            self.tasks.spawn(self._decline(full(session)))
+        elif session is not None and isinstance(notice, Killed):
+            session.kill()
         elif session is not None:
-            calling.noticed(session, notice)
+            session.noticed(notice)
         elif isinstance(notice, Incoming):
             self.tasks.spawn(self._decline(Leave(session=notice.session)))
         elif isinstance(notice, Answered):
@@ -168,11 +208,13 @@ class Worker:
 
     def _welcome(self, standing: Collection[str]) -> None:
         """Control is (back) there: end calls it does not know, let waiting bots wait there again."""
+        self.tasks.spawn(self.node.resume())
         for session in list(self.sessions.values()):
-            if session.leg is not None and session.leg not in standing:
-                session.finish("system", "control was restarted", Parting.KNOWN)
-            elif session.state is State.WAITING:
-                self.tasks.spawn(calling.join_pool(session))
+            for leg in session.legs:
+                if leg not in standing:
+                    session.lost(leg)
+            if session.state is State.WAITING:
+                self.tasks.spawn(join_pool(session))
 
     # From the engine
 
@@ -215,7 +257,7 @@ class Worker:
         self.engine.accepting = wanted
         for session in self.sessions.values():
             if session.state is State.WAITING:
-                told = calling.join_pool(session) if wanted else self._decline(calling.full(session))
+                told = join_pool(session) if wanted else self._decline(full(session))
                 self.tasks.spawn(told)
 
     def _post(self, callback: Callable[[], None]) -> None:
@@ -228,14 +270,16 @@ class Worker:
         """Serve until `stop` is set, then end every call and leave nothing behind. Raises SetupError."""
         api = self.settings.api
         self._loop = asyncio.get_running_loop()
-        runner = web.AppRunner(make_app(api, self), access_log=None, shutdown_timeout=STOP_SECONDS)
+        runner = web.AppRunner(make_app(self.settings, self), access_log=None, shutdown_timeout=STOP_SECONDS)
         try:
             await self.speech.start()
             self.recorder.start()
+            self.records.start()
             prioritise(self.settings.media.realtime)
             self._garbage.start()
             self.clock.start()
-            self._connecting.spawn(self.legs.run())
+            if self.sip:
+                self._connecting.spawn(self.legs.run())
             await runner.setup()
             await _listen(web.TCPSite(runner, api.address, api.port, reuse_port=True), api.address, api.port)
             log.info("bots connect to ws://%s:%d/call/sip", api.address, api.port)
@@ -261,6 +305,7 @@ class Worker:
         await self.spoken.settle()
         await self.fetcher.close()
         self.recorder.close()
+        await asyncio.to_thread(self.records.close)
         self.clock.stop()
         self._garbage.stop()
         self.engine.close()
@@ -274,11 +319,11 @@ async def _listen(site: web.TCPSite, address: str, port: int) -> None:
         raise SetupError(f"API port {address}:{port}/tcp cannot be opened: {error.strerror}") from error
 
 
-async def serve(settings: Settings, stop: asyncio.Event, number: int) -> None:
-    """Run worker `number` until `stop` is set. Raises ConfigError and SetupError."""
+async def serve(settings: Settings, stop: asyncio.Event, number: int, *, sip: bool = True) -> None:
+    """Run worker `number`, with telephony if `sip`, until `stop` is set. Raises ConfigError and SetupError."""
     if number not in range(settings.media.workers):
         raise ConfigError(f"there is no media worker {number}: media.workers is {settings.media.workers}")
-    await Worker(settings, number).run(stop)
+    await Worker(settings, number, sip=sip).run(stop)
 
 
 def main() -> None:
@@ -286,5 +331,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="sidecall media", description="Run one media worker.")
     parser.add_argument("-c", "--config", type=Path, help="path of sidecall.toml")
     parser.add_argument("--worker", type=int, default=0, help="number of this worker, from 0")
+    parser.add_argument("--no-sip", action="store_true", help="serve only /call; there is no control")
     arguments = parser.parse_args()
-    process.run(arguments.config, lambda settings, stop: serve(settings, stop, arguments.worker))
+    process.run(
+        arguments.config,
+        lambda settings, stop: serve(settings, stop, arguments.worker, sip=not arguments.no_sip),
+    )

@@ -127,6 +127,11 @@ class Recording:
         self.path: Path | None = None
         """Where it is, once the writer has made it."""
 
+    @property
+    def name(self) -> str | None:
+        """Its path below the folder of recordings; None before it is made."""
+        return None if self.path is None else str(self.path.relative_to(self._folder))
+
     def write(self, pcm: Pcm, lost: int = 0) -> None:
         """Add int16 (n, 2), after `lost` frames of which nothing is known; never waits."""
         start = self.frames + lost

@@ -17,6 +17,7 @@ from control.api.models import (
     Ended,
     Hello,
     Incoming,
+    Killed,
     MediaChanged,
     Message,
     Model,
@@ -31,7 +32,8 @@ log = logging.getLogger(__name__)
 
 ModelT = TypeVar("ModelT", bound=Model)
 NOTICES: dict[str, type[Notice]] = {
-    notice.method: notice for notice in (Incoming, Ringing, Answered, MediaChanged, Digit, Rejected, Ended)
+    notice.method: notice
+    for notice in (Incoming, Ringing, Answered, MediaChanged, Digit, Rejected, Ended, Killed)
 }
 RECONNECT_SECONDS = 0.5
 

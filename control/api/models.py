@@ -1,8 +1,8 @@
 """Messages of the leg API: what a media worker may ask of control, and what control tells it.
 
 One WebSocket per worker at ``ws://CONTROL/legs``, JSON-RPC 2.0 both ways. A worker says `Hello` first. Requests have
-a result; notifications have none. A leg is one SIP call between us and one peer; it belongs to one *session*, the
-bot connection that handles it.
+a result; notifications have none. A leg is one call between us and one peer, over SIP or with a browser; it belongs
+to one *session*, the bot connection that handles it.
 
 ======================  ========================================================================
 worker → control        result
@@ -15,7 +15,15 @@ worker → control        result
 ``leg.accept``          `Media`: 200 is on its way
 ``leg.reject``          `Done`
 ``leg.invite``          `Invited`
+``leg.connect``         `Connected`: the browser's offer is answered
+``leg.reconnect``       `Connected`: so is a later one of the same browser
 ``leg.hangup``          `Done`: BYE, CANCEL or a refusal is on its way
+``session.open``        `Done`: the node has room for the session
+``session.close``       `Done`
+``session.describe``    `Done`: lists show the option
+``session.reset``       `Done`: the worker is about to announce all sessions that it holds
+``session.kill``        `Done`: its worker was told
+``sessions.list``       `SessionList`: one page
 ======================  ========================================================================
 
 ======================  ========================================================================
@@ -28,27 +36,18 @@ control → worker        meaning
 ``leg.digit``           `Digit`: a key reported by SIP INFO
 ``leg.rejected``        `Rejected`: the callee, a timer or we refused an outgoing call
 ``leg.ended``           `Ended`: always the last message about a leg
+``session.killed``      `Killed`: an operator wants the session to end
 ======================  ========================================================================
 """
 
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from control.api.message import Message as Message
+from control.api.message import Model as Model
+from control.api.sessions import SessionRequest
 from control.rtpengine.media import Endpoint, Stream
-
-
-class Model(BaseModel):
-    """Base: unknown fields are ignored, so that both sides may be updated one after the other."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-
-class Message(Model):
-    """A request or notification; `method` is its JSON-RPC name."""
-
-    method: ClassVar[str]
-
 
 # Results
 
@@ -81,6 +80,15 @@ class Invited(Model):
     leg: str
     caller: str
     callee: str
+
+
+class Connected(Model):
+    """A browser's offer was answered."""
+
+    leg: str
+    stream: Stream
+    sdp: str
+    """The complete answer for the browser."""
 
 
 # Requests of a worker
@@ -164,7 +172,49 @@ class Invite(Message):
     username: str | None = None
     password: str | None = Field(default=None, repr=False)
     realm: str | None = None
-    headers: dict[str, str] = {}
+    headers: dict[str, str] = Field(default_factory=dict)
+    timeout: float | None = None
+    """Seconds that the callee may ring; those of the settings when None."""
+
+
+class Connect(Message):
+    """Answer a browser (WebRTC): there is no SIP, its offer came through the bot."""
+
+    method: ClassVar[str] = "leg.connect"
+    session: str
+    endpoint: Endpoint
+    offer: str
+    """The browser's complete description."""
+    ipv6: bool = False
+    """Whether candidates with IPv6 are used."""
+
+
+class Reconnect(Message):
+    """Answer a later offer of a browser: ICE restart, hold, another microphone."""
+
+    method: ClassVar[str] = "leg.reconnect"
+    leg: str
+    session: str
+    offer: str
+
+
+class Refer(Message):
+    """Dial out on behalf of the peer of a leg, and connect the two when the callee answers."""
+
+    method: ClassVar[str] = "leg.refer"
+    leg: str
+    """The leg that is transferred."""
+    session: str
+    callee: str
+    caller: str | None = None
+    username: str | None = None
+    password: str | None = Field(default=None, repr=False)
+    realm: str | None = None
+    headers: dict[str, str] = Field(default_factory=dict)
+    timeout: float = 30.0
+    """Seconds that the callee may ring."""
+    early_media: bool = False
+    """Whether the peer hears what the callee plays while it rings."""
 
 
 class Hangup(Message):
@@ -173,7 +223,7 @@ class Hangup(Message):
     method: ClassVar[str] = "leg.hangup"
     leg: str
     reason: str = ""
-    headers: dict[str, str] = {}
+    headers: dict[str, str] = Field(default_factory=dict)
 
 
 # Notifications of control
@@ -187,6 +237,13 @@ class Notice(Message):
     """The bot connection it is meant for."""
 
 
+class Killed(Notice):
+    """An operator wants the session to end; `leg` is empty, it need not have one."""
+
+    method: ClassVar[str] = "session.killed"
+    leg: str = ""
+
+
 class Incoming(Notice):
     """An incoming call, offered to (or claimed by) a session."""
 
@@ -194,7 +251,7 @@ class Incoming(Notice):
     caller: str
     callee: str
     sdp: str
-    headers: dict[str, str] = {}
+    headers: dict[str, str] = Field(default_factory=dict)
     """Extension headers (X-*) of the INVITE; untrusted."""
 
 
@@ -245,5 +302,7 @@ class Ended(Notice):
     code: int
 
 
-Request = Join | Leave | Claim | Ring | Accept | Reject | Invite | Hangup
+Request = (
+    Join | Leave | Claim | Ring | Accept | Reject | Invite | Connect | Reconnect | Hangup | SessionRequest
+)  # fmt: skip
 """What a worker may ask once it has said `Hello`."""

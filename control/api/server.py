@@ -3,37 +3,21 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 from aiohttp import web
 from pydantic import ValidationError
 
 from control.api.connection import Connection
 from control.api.jsonrpc import JsonObject
-from control.api.models import (
-    Accept,
-    Claim,
-    Hangup,
-    Hello,
-    Invite,
-    Join,
-    Leave,
-    Message,
-    Model,
-    Reject,
-    Request,
-    Ring,
-    Welcome,
-)
+from control.api.models import Hello, Message, Model, Request, Welcome
 from control.errors import LegError, LegErrorCode
 
 log = logging.getLogger(__name__)
 
 ModelT = TypeVar("ModelT", bound=Model)
 
-REQUESTS: dict[str, type[Request]] = {
-    request.method: request for request in (Join, Leave, Claim, Ring, Accept, Reject, Invite, Hangup)
-}
+REQUESTS: dict[str, type[Request]] = {request.method: request for request in get_args(Request)}
 GRACE_SECONDS = 5.0
 """How long the legs of a worker outlive its connection."""
 

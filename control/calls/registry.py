@@ -13,7 +13,7 @@ class Tagged(Protocol):
 
     @property
     def local_tag(self) -> str:
-        """Our tag; unique among all legs."""
+        """Our tag, unique among all legs; empty for a leg without SIP."""
 
     @property
     def invite_key(self) -> tuple[str, str] | None:
@@ -40,7 +40,8 @@ class Registry(Generic[LegT]):
     def add(self, leg: LegT) -> None:
         """Know `leg` from now on."""
         self._by_id[leg.id] = leg
-        self._by_tag[leg.local_tag] = leg
+        if leg.local_tag:
+            self._by_tag[leg.local_tag] = leg
         if leg.invite_key is not None:
             self._by_invite[leg.invite_key] = leg
 

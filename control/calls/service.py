@@ -11,6 +11,7 @@ from control.api import models
 from control.api.server import Worker
 from control.calls.addresses import contact, interface
 from control.calls.arrivals import Arrivals
+from control.calls.browser import Browsers
 from control.calls.channel import SipChannel
 from control.calls.incoming import IncomingLeg
 from control.calls.leg import Leg, Owner, free
@@ -49,6 +50,7 @@ class CallService:
         self.legs: Registry[Leg] = Registry()
         self.registrations = Registrations(settings, channel, self.tasks)
         self.arrivals = Arrivals(settings, self, self.legs, ng, http, self.registrations.name_of)
+        self.browsers = Browsers(settings, self, self.legs, ng)
         self.closing = False
         """Whether no new call is taken or made."""
         self._dialling: set[Owner] = set()
@@ -125,6 +127,8 @@ class CallService:
 
     async def on_request(self, worker: Worker, request: models.Request) -> models.Model:
         """Carry out what a bot's session asks for. Raises LegError."""
+        if self.closing and isinstance(request, models.Invite | models.Connect):
+            raise LegError(LegErrorCode.UNAVAILABLE, "control is shutting down")
         match request:
             case models.Join(session=session, pool=pool):
                 self.arrivals.join(pool, Owner(worker, session))
@@ -142,6 +146,10 @@ class CallService:
                 self._take(request.leg, Owner(worker, session)).reject(code, reason)
             case models.Invite():
                 return await self._invite(Owner(worker, request.session), request)
+            case models.Connect():
+                return await self.browsers.connect(Owner(worker, request.session), request)
+            case models.Reconnect():
+                return await self.browsers.reconnect(Owner(worker, request.session), request)
             case models.Hangup(reason=reason, headers=headers):
                 self._hang_up(request.leg, reason, headers)
         return models.Done()
@@ -176,8 +184,6 @@ class CallService:
             raise
 
     async def _invite(self, owner: Owner, request: models.Invite) -> models.Invited:
-        if self.closing:
-            raise LegError(LegErrorCode.UNAVAILABLE, "control is shutting down")
         self._dialling.add(owner)
         try:
             return await self._dial(owner, request)
@@ -213,7 +219,7 @@ class CallService:
             next_hop=location.uri,
             headers=headers,
             credentials=destination.credentials,
-            ring_timeout=settings.calls.ring_timeout,
+            ring_timeout=request.timeout or settings.calls.ring_timeout,
         )
         leg = OutgoingLeg(self, leg_id, tag, machine, media, owner)
         self.legs.add(leg)

@@ -16,10 +16,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from enum import Enum
 from types import MappingProxyType
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from control.errors import NgError, SdpError
 from control.rtpengine.ng import NgClient, Reply
+from control.rtpengine.profile import SIP, Profile
 from control.rtpengine.stream import Endpoint, Stream, stream_of
 from control.sip.offer_answer import (
     Choice,
@@ -36,13 +37,6 @@ __all__ = ["Endpoint", "MediaLeg", "Stream"]
 
 log = logging.getLogger(__name__)
 
-_COMMON: Final[dict[str, Any]] = {
-    "flags": ["trust-address", "port-latching", "strict-source"],
-    "replace": ["origin", "session-connection"],
-    "ICE": "remove",
-    "rtcp-mux": ["demux"],
-}
-
 
 class _State(Enum):
     NEW = "new"
@@ -58,7 +52,7 @@ class MediaLeg:
 
     The leg has the rtpengine call `call_id` for itself. The tags name the two sides towards rtpengine; they
     need not be those of the dialog. `external` is rtpengine's interface towards the peer; our side is
-    ``int``. `codecs` are names of ours, best first.
+    ``int``. `codecs` are names of ours, best first; `profile` is the kind of peer.
 
     What the peer sent is checked before rtpengine hears of it: SdpError and its kinds leave the media as
     they were. After NgError they are unknown, and the leg is to be ended with `delete`. Methods of one leg
@@ -73,6 +67,7 @@ class MediaLeg:
         local_tag: str,
         external: Literal["pub", "int"],
         codecs: tuple[str, ...],
+        profile: Profile = SIP,
     ) -> None:
         self._ng = ng
         self._call_id = call_id
@@ -80,6 +75,7 @@ class MediaLeg:
         self._local_tag = local_tag
         self._external = external
         self._codecs = codecs
+        self._profile = profile
         self._session_id = str(secrets.randbits(31))
         self._version = 0
         self._state = _State.NEW
@@ -241,12 +237,13 @@ class MediaLeg:
         sdp: SessionDescription,
         fields: Mapping[str, Any] = MappingProxyType({}),
     ) -> Reply:
+        to_us = (command == "offer") == (from_tag == self._peer_tag)
         async with self._lock:
             if self._state is _State.DELETED:
                 raise NgError(f"call {self._call_id}: the leg is deleted, it takes no {command}")
             return await self._ng.command(
                 command,
-                **_COMMON,
+                **(self._profile.to_us if to_us else self._profile.to_peer),
                 **{"call-id": self._call_id, "from-tag": from_tag, "to-tag": to_tag, "sdp": bytes(sdp)},
                 **fields,
             )

@@ -20,7 +20,7 @@ class Stream:
 
     address: str
     port: int
-    """rtpengine's port towards us: where we send to, and the source port of what it sends."""
+    """rtpengine's port towards us: where we send to, and the source port of what it sends, unless that is given."""
     codec: str
     """Name of our codec: ``pcmu``, ``pcma``, ``g722``, ``opus`` or ``pcmu16``."""
     payload_type: int
@@ -37,6 +37,10 @@ class Stream:
     rtcp_address: str = ""
     rtcp_port: int = 0
     """rtpengine's RTCP port towards us: where our reports go to, and the source port of the peer's; 0: unknown."""
+    source_address: str = ""
+    """Where packets come from; empty: from `address`."""
+    source_port: int = 0
+    """Port that packets come from, when it is another than we send to; 0: it is `port`."""
 
 
 def stream_of(peer: SessionDescription, towards_us: SessionDescription, choice: Choice) -> Stream:

@@ -227,6 +227,8 @@ class Hangup(Model):
     initiator: Phrase | None = None
     headers: Headers = None
     """Extra headers of our BYE."""
+    refer: bool = False
+    """Whether only the transfer ends, and the caller is back with us."""
 
 
 class History(Model):

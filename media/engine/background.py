@@ -81,9 +81,14 @@ class Background:
         if self._number[slot] != _NONE:
             self._drop(slot)
 
+    def active(self, slots: Ints) -> Mask:
+        """Which of `slots` have a background."""
+        answer: Mask = self._number[slots] != _NONE
+        return answer
+
     def run(self, slots: Ints, pcm: Pcm, speech: Mask) -> None:
         """Mix into int16 (n, frame), the frames of `slots` in order; `speech` bool (n,): where something plays."""
-        rows = np.flatnonzero(self._number[slots] != _NONE)
+        rows = np.flatnonzero(self.active(slots))
         if not len(rows):
             return
         used = slots[rows]

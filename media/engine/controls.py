@@ -6,10 +6,11 @@ from media.engine.background import Loop
 from media.engine.band import Band
 from media.engine.playout import Stopped
 from media.engine.segment import Segment
+from media.engine.slots import Slots
 from media.engine.voice import VoiceOptions
 
 
-class Controls(ABC):
+class Controls(Slots, ABC):
     """Everything here takes effect with the next tick, and raises MediaError for a slot without a codec."""
 
     @abstractmethod

@@ -1,36 +1,25 @@
 """The tick engine: RTP in, frames, playout, RTP out, voice detection, for all calls of a worker at once."""
 
-from collections import deque
-
 import numpy as np
 
-from control.errors import EngineFullError, MediaError
-from media.engine.arrays import RATE, WIDE, Pcm, keep_heap
+from control.errors import MediaError
 from media.engine.band import Band
-from media.engine.coders import Coders
-from media.engine.controls import Controls
-from media.engine.jitter import Jitter
-from media.engine.keys import NO_KEYS, KeySender
-from media.engine.quality import Quality, Reception
-from media.engine.receive import Receiver
-from media.engine.reporting import open_sockets
 from media.engine.reports import DigitPressed, Event
-from media.engine.rtcpsocket import Tally
-from media.engine.stats import Counters, Stats
+from media.engine.stages import Stages
 from media.engine.stream import FORMATS, Codec, Stream, check
-from media.engine.taps import Reader, Side, Sink, Taps
-from media.engine.transmit import Transmitter
+from media.engine.taps import Reader, Side, Sink
+from media.engine.wire import MOST_MS, RATES, Form, WireSink
 
 ADAPT = 50
 """Ticks between two looks at what the peers miss."""
 
 
-class Engine(Controls):
-    """One UDP socket and `capacity` slots; a slot is one call.
+class Engine(Stages):
+    """One UDP socket and `capacity` slots; a slot is one call, over RTP or (see `attach`) over a stream of bytes.
 
     State is arrays over slots. `tick`, to be called every 20 ms, does one step of all slots; everything
     else is called between ticks, in the same thread. The way of a slot is allocate, connect (again at
-    each re-INVITE), release.
+    each re-INVITE) or attach, release.
 
     Packets are told apart by source port, so calls of one engine must come from different ports: they
     do, being rtpengine's. A released slot is used again after all others that are free; what still
@@ -38,59 +27,6 @@ class Engine(Controls):
 
     Raises SetupError when address and port (0: any) cannot be bound, or a package with weights is missing.
     """
-
-    def __init__(self, address: str, port: int, capacity: int) -> None:
-        keep_heap()
-        self.capacity = capacity
-        self.accepting = True
-        """Whether `allocate` gives slots."""
-        self._coders = Coders()
-        self._codecs: list[Codec | None] = [None] * capacity
-        self._homes: list[Band | None] = [None] * capacity
-        self._counters = Counters(capacity)
-        self._jitter = Jitter(capacity, self._counters)
-        self._bands = {rate: Band(capacity, rate, self._jitter, self._coders) for rate in (RATE, WIDE)}
-        self._reception = Reception(capacity)
-        self._receiver = Receiver(capacity, self._jitter, self._counters, self._reception)
-        self._transmitter = Transmitter(capacity, self._counters, self._coders)
-        self._keys, self._pressing = KeySender(capacity), NO_KEYS
-        self._taps = Taps(capacity)
-        self._free = deque(range(capacity))
-        self._taken, self._connected = (np.full(capacity, fill_value=False) for _ in range(2))
-        self._tick = 0
-        self._socket, self._reporting = open_sockets(address, port, self._reception, self._transmitter)
-
-    @property
-    def address(self) -> str:
-        """Local address of the RTP socket."""
-        return str(self._socket.getsockname()[0])
-
-    @property
-    def port(self) -> int:
-        """Local port of the RTP socket."""
-        return int(self._socket.getsockname()[1])
-
-    @property
-    def free(self) -> int:
-        """Slots that `allocate` can still give."""
-        return len(self._free)
-
-    @property
-    def used(self) -> int:
-        """Slots allocated."""
-        return self.capacity - len(self._free)
-
-    def allocate(self) -> int:
-        """Take a slot; raises EngineFullError when none is free, or no call is accepted."""
-        if not self.accepting:
-            raise EngineFullError(
-                f"this worker has no time for more than its {self.used} calls: add a worker or a host"
-            )
-        if not self._free:
-            raise EngineFullError(f"all {self.capacity} slots of this worker are taken: raise media.slots")
-        slot = self._free.popleft()
-        self._taken[slot] = True
-        return slot
 
     def connect(self, slot: int, stream: Stream) -> None:
         """Send to and listen to `stream` from the next tick on.
@@ -100,10 +36,12 @@ class Engine(Controls):
         used; the slot then stays as it was.
         """
         self._check(slot)
+        if slot in self._wire:
+            raise MediaError(f"slot {slot} is attached to a stream of bytes: allocate another for RTP")
         peer = check(stream)
-        if self._receiver.owner(peer.port) not in {None, slot}:
+        if self._receiver.owner(peer.source_port) not in {None, slot}:
             raise MediaError(
-                f"source port {peer.port} already belongs to slot {self._receiver.owner(peer.port)}: "
+                f"source port {peer.source_port} already belongs to slot {self._receiver.owner(peer.source_port)}: "
                 "two calls of one worker cannot have the same"
             )
         self._reporting.check(slot, stream)
@@ -118,23 +56,62 @@ class Engine(Controls):
         self._select()
         self._reporting.connect(slot, stream, self._tick)
 
+    def attach(self, slot: int, form: Form, sink: WireSink, *, most_ms: int = MOST_MS) -> None:
+        """Let the call of `slot` have its audio by `feed`, and `sink` get what is played, frame by frame.
+
+        `sink` is called in a tick, and only while something is played; once it has raised it gets no more, and playing
+        waits. At most `most_ms` of what is fed wait to be heard. Raises MediaError for a slot that had a stream
+        before, and when the library of the form is missing.
+        """
+        self._check(slot)
+        if self._homes[slot] is not None:
+            raise MediaError(f"slot {slot} has a stream already: allocate another")
+        self._wire.attach(slot, form, sink, most_ms)
+        self._settle(slot, self._bands[RATES[form]])
+        self._transmitter.renew(slot)
+        self._select()
+
+    def feed(self, slot: int, data: bytes) -> int:
+        """Take what came for `slot`, any number of bytes in the form it was attached with.
+
+        They are heard at their own pace (see `media.engine.intake`). Returns how many bytes were dropped because too
+        much waits. Raises MediaError for a slot that is not attached.
+        """
+        if slot not in self._wire:
+            raise MediaError(f"slot {slot} takes no bytes: call attach() first")
+        return self._wire.feed(slot, data)
+
+    def _settle(self, slot: int, band: Band) -> None:
+        band.join(slot)
+        self._homes[slot] = band
+        self._taps.begin(slot, band.rate)
+
     def _change_codec(self, slot: int, codec: Codec) -> None:
         band = self._homes[slot] or self._bands[FORMATS[codec].rate]
         self._coders.change(slot, codec, band.rate)
         self._jitter.reset(slot)  # what waits there is of the old codec
         before, self._codecs[slot] = self._codecs[slot], codec
         if self._homes[slot] is None:
-            band.join(slot)
-            self._homes[slot] = band
-            self._taps.begin(slot, band.rate)
+            self._settle(slot, band)
         if before is None or FORMATS[before].clock != FORMATS[codec].clock:
             self._keys.reset(slot, FORMATS[codec].clock)
         band.decoder.alaw[slot] = codec is Codec.PCMA
         band.decoder.coded[slot] = slot in self._coders
 
+    def shadow(self, slot: int, *, on: bool) -> None:
+        """Let `slot` play for those who listen in although its direction lets nothing leave; or not any more.
+
+        Where the direction lets it send, this changes nothing.
+        """
+        self.home(slot)
+        self._shadows[slot] = on
+        self._select()
+
     def _select(self) -> None:
+        plays = self._transmitter.sends | self._wire.sends | self._shadows
+        self._direct = bool((plays == self._transmitter.sends).all())
         for band in self._bands.values():
-            band.select(self._connected, self._transmitter.sends)
+            band.select(self._connected, plays)
 
     def release(self, slot: int) -> None:
         """Give the slot back; its segments are stopped."""
@@ -145,20 +122,16 @@ class Engine(Controls):
         self._reception.reset(slot)
         self._receiver.disconnect(slot)
         self._transmitter.disconnect(slot)
+        self._wire.detach(slot)
         self._jitter.reset(slot)
         for band in self._bands.values():
             band.leave(slot)
         self._coders.drop(slot)
         self._homes[slot] = self._codecs[slot] = None
         self._counters.retire(slot)
-        self._taken[slot] = self._connected[slot] = False
+        self._connected[slot] = self._shadows[slot] = False
         self._select()
-        self._free.append(slot)
-
-    def rate(self, slot: int) -> int:
-        """Samples per second that the slot works at: those of its first codec; 8000 before it is connected."""
-        home = self._homes[slot]
-        return RATE if home is None else home.rate
+        self._give_back(slot)
 
     def press(self, slot: int, digits: str, duration_ms: int = 160, gap_ms: int = 80) -> None:
         """Press keys, one after the other; what is played waits meanwhile.
@@ -199,7 +172,7 @@ class Engine(Controls):
         """Do one step of 20 ms for all connected slots; return what happened, in order."""
         events: list[Event] = []
         self._receive(events)
-        self._decode()
+        self._decode(events)
         self._play(events)
         self._send()
         # Last, so that the time it takes does not shift what is sent.
@@ -215,9 +188,9 @@ class Engine(Controls):
             if isinstance(event, DigitPressed):
                 self.home(event.slot).inband.disable(event.slot)  # its tones are the same key once more
 
-    def _decode(self) -> None:
+    def _decode(self, events: list[Event]) -> None:
         for band in self._bands.values():
-            band.hear(self._tick)
+            band.hear(self._tick, events)
 
     def _play(self, events: list[Event]) -> None:
         sender = self._transmitter
@@ -225,13 +198,19 @@ class Engine(Controls):
         pressing = sender.slots[self._pressing.rows]
         for band in self._bands.values():
             # What is being played waits while a key is sent.
-            slots = np.setdiff1d(band.sending, pressing) if len(pressing) else band.sending
+            slots = np.setdiff1d(band.playing, pressing) if len(pressing) else band.playing
             pcm = band.play(slots, events)
+            if not self._direct:
+                self._wire.encode(slots, pcm, band.busy)
+                leaving = sender.sends[slots]
+                slots, pcm = slots[leaving], pcm[leaving]
             if len(slots):
                 sender.encode(slots, pcm, band.decoder.coded)
 
     def _send(self) -> None:
         self._transmitter.send(self._socket.fileno(), self._pressing)
+        if self._wire.send():
+            self._select()
 
     def _listen(self, events: list[Event]) -> None:
         for band in self._bands.values():
@@ -248,61 +227,8 @@ class Engine(Controls):
         if not self._tick % ADAPT:
             self._coders.expect(self._reporting.peer_loss)
 
-    def received(self, slot: int) -> Pcm:
-        """What the last tick decoded for `slot`: int16 of 0, 1 or 2 frames, valid until the next."""
-        decoder = self.home(slot).decoder
-        return decoder.frames[slot, : decoder.fresh[slot]].reshape(-1)
-
-    def ssrc(self, slot: int) -> int:
-        """The SSRC of the packets sent for `slot`; new for each allocation, there after `connect`."""
-        return self._transmitter.ssrc(slot)
-
-    def stats(self, slot: int) -> Stats:
-        """What was counted for `slot` since it was allocated."""
-        return self._counters.of(slot)
-
-    def quality(self, slot: int) -> Quality:
-        """How the call of `slot` sounds, by what both sides received."""
-        return self._reporting.quality(slot, self._codecs[slot], self.stats(slot))
-
-    @property
-    def rtcp(self) -> Tally:
-        """RTCP datagrams of all calls."""
-        return self._reporting.tally
-
     def economise(self, *, on: bool) -> None:
         """Do with less where it changes little: see `Voice.economise` and `Opus.economise`."""
         self._coders.economise(on=on)
         for band in self._bands.values():
             band.voice.economise(on=on)
-
-    def totals(self) -> Stats:
-        """What was counted for all calls, past ones included."""
-        return self._counters.totals()
-
-    @property
-    def codec_errors(self) -> int:
-        """As `Coders.errors`: what was concealed, or not sent."""
-        return self._coders.errors
-
-    @property
-    def strangers(self) -> int:
-        """Packets from sources that belonged to no slot."""
-        return self._receiver.strangers
-
-    def close(self) -> None:
-        """Close the sockets; the engine is of no use afterwards."""
-        self._socket.close()
-        self._reporting.close()
-
-    def _check(self, slot: int) -> None:
-        if not 0 <= slot < self.capacity or not self._taken[slot]:
-            raise MediaError(f"slot {slot} is not allocated: call allocate() first")
-
-    def home(self, slot: int) -> Band:
-        """The band of `slot`; raises MediaError when it is not allocated, or not connected yet."""
-        self._check(slot)
-        home = self._homes[slot]
-        if home is None:
-            raise MediaError(f"slot {slot} has no codec yet: call connect() first")
-        return home

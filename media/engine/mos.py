@@ -23,17 +23,19 @@ class Model(IntEnum):
     G711 = 0
     G722 = 1
     OPUS = 2
+    LINEAR = 3
+    """Samples at 16 kHz as they are."""
 
 
-_RATING = np.array([93.2, 129.0, 129.0])
+_RATING = np.array([93.2, 129.0, 129.0, 129.0])
 """R of an undisturbed call: G.107 and G.107.1 with default values."""
-_IMPAIRMENT = np.array([0.0, 13.0, 5.0])
+_IMPAIRMENT = np.array([0.0, 13.0, 5.0, 0.0])
 """Ie: G.113 appendix I for G.711, Ie,wb of G.113 appendix IV for G.722 at 64 kbit/s. The ITU-T has published
 none for Opus; ours lies between those of G.722 and of transparent coding."""
-_ROBUSTNESS = np.array([25.1, 10.0, 15.0])
+_ROBUSTNESS = np.array([25.1, 10.0, 15.0, 10.0])
 """Bpl against random loss: G.113 appendix I for G.711 with concealment. The ITU-T has published none for
-G.722 and Opus; ours are assumptions."""
-_SCALE = np.array([1.0, 1.29, 1.29])
+G.722 and Opus; ours are assumptions, and linear samples lose nothing where we use them."""
+_SCALE = np.array([1.0, 1.29, 1.29, 1.29])
 """By which R is divided before it becomes a MOS (G.107.1 annex A)."""
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from media.engine.arrays import RATE, Ints, Pcm
+from media.engine.arrays import RATE, Ints, Mask, Pcm
 from media.engine.background import Background, Loop
 from media.engine.gain import Gain
 from media.engine.pauses import Pauses
@@ -55,6 +55,8 @@ class Playout:
         self._pauses = Pauses(self._rings)
         self._gain, self._switch = Gain(capacity, rate), Gain(capacity, rate)
         self._background = Background(capacity, rate)
+        self.busy: Mask = np.full(0, fill_value=False)
+        """Of the slots of the last run, those that had something to play, muted or not; the others had silence."""
 
     def enqueue(self, slot: int, segment: Segment) -> None:
         """Play `segment` after those queued before; raises MediaError when it was queued before."""
@@ -167,8 +169,11 @@ class Playout:
                 self._turn[slot], self._hungry[slot] = _NEVER, False
         if not self._gain.idle:
             self._gain.run(slots, out)
+        self.busy = count > 0
         if not self._background.idle:
-            self._background.run(slots, out, count > 0)
+            active = self._background.active(slots)
+            self._background.run(slots, out, self.busy)
+            self.busy |= active
         if not self._switch.idle:
             self._switch.run(slots, out)
         return out

@@ -52,8 +52,8 @@ class Receiver:
     def connect(self, slot: int, peer: Peer) -> None:
         """Listen to `peer` on `slot`, and to nobody else."""
         self._unmap(slot)
-        self._slot_of_port[peer.port] = slot
-        self._port[slot], self._address[slot] = peer.port, peer.address
+        self._slot_of_port[peer.source_port] = slot
+        self._port[slot], self._address[slot] = peer.source_port, peer.source_address
         self._payload_type[slot], self._event_type[slot] = peer.payload_type, peer.event_payload_type
         self._granule[slot] = FORMATS[peer.codec].granule
         self._listening[slot] = peer.receives

@@ -16,15 +16,18 @@ from media.engine.sockets import open_udp
 from media.engine.stats import Stats
 from media.engine.stream import Codec, Stream
 from media.engine.transmit import Transmitter
+from media.engine.wire import Form
 
 BUFFER_MS = 10
 """Delay of the jitter buffer in the mean: packets wait for the next tick, and for those before them."""
-MODELS = {
+MODELS: dict[Codec | Form, Model] = {
     Codec.PCMU: Model.G711,
     Codec.PCMA: Model.G711,
     Codec.PCMU16: Model.G711,
     Codec.G722: Model.G722,
     Codec.OPUS: Model.OPUS,
+    Form.PCM: Model.LINEAR,
+    # The other forms have the names of codecs and are rated as they are.
 }
 _TRIES = 20
 
@@ -77,7 +80,7 @@ class Reporting:
         """Take in and send what is due in tick `now`."""
         self._rtcp.run(now, time.time_ns())
 
-    def quality(self, slot: int, codec: Codec | None, stats: Stats) -> Quality:
+    def quality(self, slot: int, codec: Codec | Form | None, stats: Stats) -> Quality:
         """How the call of `slot` sounds, by what both sides received."""
         model = Model.G711 if codec is None else MODELS[codec]
         return self._rtcp.quality(slot, stats, model, BUFFER_MS)

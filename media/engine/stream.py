@@ -44,11 +44,19 @@ class Stream(Protocol):
 
     @property
     def address(self) -> str:
-        """IPv4 address that we send to, and that packets must come from."""
+        """IPv4 address that we send to."""
 
     @property
     def port(self) -> int:
-        """UDP port that we send to, and that packets must come from."""
+        """UDP port that we send to."""
+
+    @property
+    def source_address(self) -> str:
+        """IPv4 address that packets must come from; empty: `address`."""
+
+    @property
+    def source_port(self) -> int:
+        """UDP port that packets must come from; 0: `port`."""
 
     @property
     def codec(self) -> str:
@@ -81,6 +89,8 @@ class Peer(NamedTuple):
     address: int
     """As in `sockets.packed`."""
     port: int
+    source_address: int
+    source_port: int
     payload_type: int
     event_payload_type: int
     """-1: none."""
@@ -93,12 +103,11 @@ class Peer(NamedTuple):
 
 def check(stream: Stream) -> Peer:
     """Read a stream; raises MediaError naming the value that the engine cannot work with."""
-    try:
-        address = packed(stream.address)
-    except OSError:
-        raise MediaError(f"stream address {stream.address!r} is not IPv4: give dotted decimal") from None
-    if not 0 < stream.port <= 0xFFFF:
-        raise MediaError(f"stream port {stream.port} is not a UDP port: 1 to 65535")
+    address, source = _packed(stream.address), _packed(stream.source_address or stream.address)
+    source_port = stream.source_port or stream.port
+    for port in (stream.port, source_port):
+        if not 0 < port <= 0xFFFF:
+            raise MediaError(f"stream port {port} is not a UDP port: 1 to 65535")
     if stream.codec not in set(Codec):
         raise MediaError(
             f"stream codec {stream.codec!r} is not one of {', '.join(Codec)}: transcode it before"
@@ -114,9 +123,18 @@ def check(stream: Stream) -> Peer:
     return Peer(
         address=address,
         port=stream.port,
+        source_address=source,
+        source_port=source_port,
         payload_type=stream.payload_type,
         event_payload_type=event,
         codec=Codec(stream.codec),
         sends=stream.direction in {"sendrecv", "sendonly"},
         receives=stream.direction in {"sendrecv", "recvonly"},
     )
+
+
+def _packed(address: str) -> int:
+    try:
+        return packed(address)
+    except OSError:
+        raise MediaError(f"stream address {address!r} is not IPv4: give dotted decimal") from None

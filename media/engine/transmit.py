@@ -69,7 +69,7 @@ class Transmitter:
 
     def disconnect(self, slot: int) -> None:
         """Send no more."""
-        self._connected[slot] = self.sends[slot] = False
+        self._connected[slot] = self.sends[slot] = self._takes_events[slot] = False
         self._select()
 
     def takes_events(self, slot: int) -> bool:

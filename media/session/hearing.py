@@ -42,6 +42,7 @@ class Hearing:
         self._option: VadOption | None = None
         self._complaint: str | None = None
         """To be told once the call is answered: errors before would look like its failure."""
+        self._speaking = False
         self._speech = self._silence = 0
         """When the last speech began, and when the silence did: ms since the epoch."""
 
@@ -59,6 +60,11 @@ class Hearing:
         self._engine.enable_voice(slot, voice_options(option))
         self._silence = now_ms()
 
+    @property
+    def speaking_ms(self) -> int | None:
+        """How long the caller has been speaking; None when silent."""
+        return now_ms() - self._speech if self._speaking else None
+
     def answered(self) -> None:
         """The bot knows that the call stands."""
         if self._complaint is not None:
@@ -69,12 +75,14 @@ class Hearing:
         """The engine heard something, or nothing for a while."""
         match event:
             case SpeechStarted(ago=ago):
+                self._speaking = True
                 self._track.caller_spoke(still=True)
                 self._speech = now_ms() - ago // _PER_MS
                 self._owner.send(
                     events.Speaking(track_id=self._owner.id, timestamp=now_ms(), start_time=self._speech)
                 )
             case SpeechStopped(silence=silence, speech=speech):
+                self._speaking = False
                 self._track.caller_spoke(still=False)
                 self._silence = self._speech + speech // _PER_MS
                 self._silent(silence, self._speech, speech // _PER_MS)

@@ -19,13 +19,13 @@ def mute(session: "Session", command: commands.Mute) -> None:
     session.require(command.command, *HEARING)
     match _named(session, command):
         case None:
-            if session.caller_connected:
-                session.mute_caller(muted=True)
+            if session.caller.since is not None:
+                session.caller.mute(muted=True)
             if session.player.busy:
                 session.player.mute(muted=True)
         case session.id:
-            _require(session.caller_connected, "the caller's audio is not connected yet")
-            session.mute_caller(muted=True)
+            _require(session.caller.since is not None, "the caller's audio is not connected yet")
+            session.caller.mute(muted=True)
         case _:
             _require(session.player.busy, "nothing is playing that could be muted")
             session.player.mute(muted=True)
@@ -36,7 +36,7 @@ def unmute(session: "Session", command: commands.Unmute) -> None:
     session.require(command.command, *HEARING)
     track = _named(session, command)
     if track in (None, session.id):
-        session.mute_caller(muted=False)
+        session.caller.mute(muted=False)
     if track in (None, session.track.id):
         session.player.mute(muted=False)
 

@@ -19,7 +19,7 @@ from media.speech.text import clean
 from media.speech.voice import Samples
 
 if TYPE_CHECKING:
-    from media.session.session import Session
+    from media.session.session import Services, Session
 
 GIVEN_RATE = 16_000
 """Hz, of samples that a bot sends and does not name the rate of."""
@@ -71,7 +71,7 @@ def answered(session: "Session") -> None:
 def play(session: "Session", command: commands.Play) -> Play:
     """Play a file from a URL or from the folder of sounds."""
     session.require("play", *HEARING)
-    source = _file(session, command.url, command.offset_ms)
+    source = file_source(session.services, command.url, command.offset_ms)
     playing = session.player.play(source, command.play_id or command.url)
     playing.auto_hangup = command.auto_hangup
     playing.wait_input = command.input_seconds
@@ -121,7 +121,7 @@ def history(session: "Session", command: commands.History) -> None:
 
 def digit(session: "Session", key: str) -> None:
     """The caller pressed a key; one who is muted did not."""
-    if session.caller_muted:
+    if session.caller.muted:
         return
     session.track.input_heard()
     session.send(events.Dtmf(track_id=session.id, timestamp=now_ms(), digit=key))
@@ -161,9 +161,11 @@ async def _decoded(data: bytes, wanted: int) -> AsyncGenerator[Samples, None]:
     yield await asyncio.to_thread(files.load, data, wanted)
 
 
-def _file(session: "Session", url: str, offset: int) -> Source:
+def file_source(services: "Services", url: str, offset: int = 0) -> Source:
+    """A source of the sound `url`, an http(s) URL or a name below the folder of sounds, from `offset` ms on."""
+
     async def chunks(rate: int) -> AsyncGenerator[Samples, None]:
-        samples = await session.services.sounds.load(url, rate)
+        samples = await services.sounds.load(url, rate)
         yield samples[offset * rate // 1000 :]
 
     return chunks

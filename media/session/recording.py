@@ -8,6 +8,7 @@ from media.api import events
 from media.api.options import RecorderOption
 from media.engine.taps import STEREO, Reader, Side, Sink
 from media.recorder import Recorder, Recording
+from media.session.clock import now_ms
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +83,15 @@ class CallRecording:
             self._engine.unsubscribe(self._reader)
             self.file.close()
             self._reader = None
+            self._tell(self.file)
+
+    def _tell(self, file: Recording) -> None:
+        """Name the file to the bot; one that the disk has not taken yet stands in the call's record alone."""
+        if file.name is not None:
+            extra = {"file": file.name, "duration": str(file.frames * 1000 // file.rate)}
+            self._owner.send(
+                events.Other(track_id=self._owner.id, timestamp=now_ms(), sender=SENDER, extra=extra)
+            )
 
     def _failed(self, problem: str) -> None:
         """The disk does not do its part. After the end of the call nobody is left to be told but the log."""

@@ -1,36 +1,42 @@
 """One bot connection and its call: its state, the order of what it does, and its end.
 
-What a command does stands in one module for each family; this one knows which commands there are and that every
-session ends exactly once, with ``trackEnd``, ``hangup`` and the closing of its socket in that order.
+What a command does stands elsewhere: in the line for what makes and ends calls, in one module for each other family.
+This one knows which commands there are and that every session ends exactly once, with ``trackEnd``, ``hangup`` and
+the closing of its socket in that order.
 """
 
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from aiohttp import WSCloseCode
 
 from control.api.client import LegClient
-from control.api.models import Done, Message
+from control.api.models import Done, Ended, Incoming, Message, Notice
 from control.config import Settings
-from control.errors import CommandError, EngineFullError, LegError, MediaError
-from control.rtpengine.media import Endpoint, Stream
+from control.errors import CommandError, LegError, MediaError
+from control.rtpengine.media import Stream
 from control.tasks import Tasks
 from media.api import commands, events
-from media.api.server import Arrival, Outbox
+from media.api.gate import Arrival, CallSummary
+from media.api.masking import masked
+from media.api.outbox import Outbox
 from media.engine.engine import Engine
 from media.fetch import Fetcher
 from media.recorder import Recorder
-from media.session import calling, muting, playback
+from media.records.service import Records
+from media.session import muting, playback
+from media.session.caller import Caller
 from media.session.clock import now_ms
-from media.session.hearing import Hearing
-from media.session.play import Play
+from media.session.ending import facts, hangup_event
+from media.session.lines import LINES, status
 from media.session.player import Player
-from media.session.recording import CallRecording
 from media.session.state import CLOSE_CODES, STEPS, CallRecord, Parting, State
 from media.session.track import ServerSideTrack
+from media.session.transfer import Transfer
 from media.sounds import Sounds
 from media.speech.cache import SpeechCache
 from media.speech.tts.base import Tts
@@ -53,15 +59,22 @@ class Services:
     sounds: Sounds
     spoken: SpeechCache
     recorder: Recorder
+    records: Records
     tasks: Tasks
     """Owns what must outlive a session, such as the last request about its leg."""
 
 
 class Directory(Protocol):
-    """Who must know of a session's slot and end."""
+    """Who must know of a session's slots and end."""
 
     def took_slot(self, session: "Session", slot: int) -> None:
-        """`session` has a slot of the engine from now on."""
+        """`slot` of the engine belongs to `session` from now on."""
+
+    def gave_slot(self, slot: int) -> None:
+        """`slot` belongs to nobody any more."""
+
+    def described(self, session: "Session") -> None:
+        """The option of `session`'s call is known."""
 
     def ended(self, session: "Session") -> None:
         """`session` is over."""
@@ -74,21 +87,19 @@ class Session:
         self.id = arrival.session_id
         self.arrival = arrival
         self.services = services
+        self.directory = directory
         self.state = State.IDLE
         self.leg: str | None = None
-        self.slot: int | None = None
         self.call = CallRecord()
         self.option = commands.CallOption()
         self.track = ServerSideTrack(self, services.engine, arrival.track_id)
         self.player = Player(self.track, self.track)
-        self.hearing = Hearing(self, services.engine, self.track)
-        self.recording = CallRecording(self, services.engine, services.recorder)
-        self.ringtone: Play | None = None
-        self.caller_muted = False
+        self.caller = Caller(self)
+        self.line = LINES[arrival.call_type](self)
+        self.transfer: Transfer | None = None
+        self.journal = services.records.open(self.id, dump=arrival.dump)
         self._outbox = outbox
-        self._directory = directory
-        self._connected: int | None = None
-        self._equipped: commands.CallOption | None = None
+        self._created = now_ms()
         self._queue: deque[commands.Command] = deque()
         self._queued = asyncio.Event()
         self._tasks = Tasks(f"session {self.id}")
@@ -128,14 +139,20 @@ class Session:
             return
         try:
             command = commands.parse(text)
+        except CommandError as error:
+            self.journal.unparsed(len(text), str(error))
+            self.error("command", str(error), error.code)
+            return
+        self.journal.command(command, len(text))
+        try:
             match command:
                 case commands.Hangup():
-                    calling.hangup(self, command)
+                    self._hang_up(command)
                 case commands.Interrupt():
                     self._queue = deque(
                         queued for queued in self._queue if not isinstance(queued, PLAYING_COMMANDS)
                     )
-                    playback.interrupt(self, command)
+                    self.interrupt(graceful=command.graceful, fade_ms=command.fade_out_ms or 0)
                 case _:
                     self._queue.append(command)
                     self._queued.set()
@@ -143,9 +160,26 @@ class Session:
             self.error("command", str(error), error.code)
 
     def receive_binary(self, data: bytes) -> None:
-        """Binary frames carry audio of another call type."""
+        """A binary frame came in: audio, where it comes this way."""
         if self.state is not State.ENDED:
-            self.error("command", f"{len(data)} binary bytes: /call/sip takes commands as text only", 400)
+            self.line.audio(data)
+
+    def pinged(self, payload: str) -> None:
+        """A WebSocket ping was sent."""
+        self.journal.event(events.encode(events.Ping(timestamp=now_ms(), payload=payload)))
+
+    def describe(self) -> CallSummary:
+        """What lists show of this session."""
+        return CallSummary(
+            id=self.id,
+            call_type=self.arrival.call_type,
+            created_at=self._created,
+            option=masked(self.option),
+        )
+
+    def kill(self) -> None:
+        """End the call because an operator wants it."""
+        self.finish("system", "killed")
 
     async def disconnected(self) -> None:
         """The socket is closed: end the call if it still stands."""
@@ -158,7 +192,7 @@ class Session:
         await self._queued.wait()
 
     async def _run(self) -> None:
-        await calling.arrive(self)
+        await self.line.arrive()
         while True:
             while self._queue:
                 await self._carry_out(self._queue.popleft())
@@ -169,13 +203,18 @@ class Session:
         try:
             match command:
                 case commands.Invite():
-                    await calling.invite(self, command)
+                    self.require(command.command, State.IDLE, State.WAITING)
+                    await self.line.invite(command)
                 case commands.Ringing():
-                    await calling.ringing(self, command)
+                    await self.line.ringing(command)
                 case commands.Accept():
-                    await calling.accept(self, command)
+                    await self.line.accept(command)
                 case commands.Reject():
-                    await calling.reject(self, command)
+                    await self.line.reject(command)
+                case commands.Tts() | commands.Play() | commands.Dtmf() | commands.Mute() if (
+                    self._transferred
+                ):
+                    raise self._elsewhere(command)
                 case commands.Tts():
                     playback.tts(self, command)
                 case commands.Play():
@@ -188,76 +227,104 @@ class Session:
                     muting.mute(self, command)
                 case commands.Unmute():
                     muting.unmute(self, command)
+                case commands.Refer():
+                    await Transfer.begin(self, command)
                 case commands.Dtmf():
                     playback.press(self, command)
                 case commands.History():
                     playback.history(self, command)
-                case _:
-                    raise CommandError(f'command "{command.command}" is not offered by this version', 501)
         except CommandError as error:
             self.error("command", str(error), error.code)
         except LegError as error:
-            self.error("command", str(error), calling.status(error))
+            self.error("command", str(error), status(error))
 
     # Media
 
-    def endpoint(self) -> Endpoint:
-        """The socket that this call's media comes to; takes a slot. Raises CommandError when none is left."""
-        engine = self.services.engine
-        if self.slot is None:
-            try:
-                self.slot = engine.allocate()
-            except EngineFullError as error:
-                raise CommandError(str(error), 503) from error
-            self._directory.took_slot(self, self.slot)
-        return Endpoint(engine.address, engine.port)
+    @property
+    def slot(self) -> int | None:
+        """The caller's slot of the engine."""
+        return self.caller.slot
 
     def connect(self, stream: Stream) -> bool:
         """Let media flow as `stream` says; whether it does. One that the engine cannot use ends the call."""
-        if self.slot is None:
-            return False
         try:
-            self.services.engine.connect(self.slot, stream)
+            self.caller.connect(stream)
         except MediaError as error:
             self.error("media", str(error), 500)
             self.finish("system", "failed")
             return False
-        if self._connected is None:
-            self._connected = now_ms()
-            self.send(events.TrackStart(track_id=self.id, timestamp=self._connected))
-        self._equip(self.slot)
-        return True
-
-    @property
-    def caller_connected(self) -> bool:
-        """Whether the caller's track has begun."""
-        return self._connected is not None
-
-    def mute_caller(self, *, muted: bool) -> None:
-        """Hear nothing of the caller, or hear again; nothing before there is a slot."""
-        if self.slot is not None:
-            self.caller_muted = muted
-            self.services.engine.mute_in(self.slot, muted=muted)
-
-    def _equip(self, slot: int) -> None:
-        """Give the slot what the bot asked for, once."""
-        option, engine = self.option, self.services.engine
-        self.hearing.listen(slot, option.vad)
-        if option is not self._equipped:
-            self._equipped = option
-            engine.denoise(slot, on=option.denoise)
-            engine.detect_tones(slot, on=option.dtmf is not None and option.dtmf.inband)
+        return self.state is not State.ENDED and self.slot is not None
 
     def begin_playing(self) -> None:
         """The far end can hear: what was said before is played now."""
         if self.slot is not None:
             self.track.attach(self.slot)
 
+    def remember(self, option: commands.CallOption) -> None:
+        """Keep what later commands and the end of the call need."""
+        self.option = option
+        self.call.extra = option.extra
+        if option.sip is not None and option.sip.hangup_headers:
+            self.call.bye_headers = dict(option.sip.hangup_headers)
+        self.directory.described(self)
+
+    # Notices
+
+    @property
+    def _transferred(self) -> bool:
+        """Whether the caller talks to somebody else."""
+        return self.transfer is not None and self.transfer.connected
+
+    def _elsewhere(self, command: commands.Command) -> CommandError:
+        return CommandError(
+            f'command "{command.command}" does not fit now: the caller talks to the target of a transfer; '
+            '"hangup" with "refer" brings it back',
+            409,
+        )
+
+    def noticed(self, notice: Notice) -> None:
+        """Control reports something of a leg of this session; of one that is no more its own, nothing is left to do."""
+        transfer = self.transfer
+        if transfer is not None and notice.leg == transfer.leg:
+            transfer.noticed(notice)
+        elif notice.leg == self.leg or isinstance(notice, Incoming):
+            self.line.noticed(notice)
+
+    def lost(self, leg: str) -> None:
+        """Control was restarted and knows nothing of `leg` any more."""
+        if self.transfer is not None and leg == self.transfer.leg:
+            ended = Ended(
+                leg=leg, session=self.id, initiator="system", reason="control was restarted", code=503
+            )
+            self.transfer.noticed(ended)
+        elif leg == self.leg:
+            self.finish("system", "control was restarted", Parting.KNOWN)
+
+    @property
+    def legs(self) -> list[str]:
+        """Legs of control's that the session holds."""
+        referred = self.transfer.leg if self.transfer is not None else None
+        return [leg for leg in (self.leg, referred) if leg is not None]
+
+    def interrupt(self, *, graceful: bool = False, fade_ms: int = 0) -> None:
+        """Cut what the caller hears of us, within the fade, or gracefully; nothing when nothing is on."""
+        spoken = self.caller.hearing.speaking_ms
+        if self.player.interrupt(graceful=graceful, fade_ms=fade_ms) is not None and spoken is not None:
+            self.call.barge_ins.add(spoken)
+        if self.transfer is not None:
+            self.transfer.interrupt()
+
     # Events and the end
 
     def send(self, event: events.Event) -> None:
         """Tell the bot."""
-        self._outbox.send(event)
+        text = events.encode(event)
+        self.journal.event(text)
+        self._outbox.send(text)
+
+    def send_audio(self, data: bytes) -> None:
+        """Send the bot a binary frame."""
+        self._outbox.send_audio(data)
 
     def error(self, sender: str, message: str, code: int | None = None) -> None:
         """Tell the bot that something went wrong; the call goes on."""
@@ -267,36 +334,50 @@ class Session:
         """End the call on our side."""
         self.finish("system", reason)
 
+    def _hang_up(self, command: commands.Hangup) -> None:
+        """End the call, or with ``refer`` only the transfer, whatever it is doing."""
+        if command.refer and self.transfer is not None:
+            self.transfer.hang_up(command)
+        elif command.refer:
+            raise CommandError('command "hangup": there is no transfer that "refer" could end', 409)
+        else:
+            self.call.bye_headers |= command.headers or {}
+            self.finish(command.initiator or "system", command.reason or "system")
+
     def finish(self, initiator: str, reason: str, parting: Parting = Parting.HANG_UP) -> None:
         """End the session; the first call of this decides how, any other does nothing."""
         if self.state is State.ENDED:
             return
-        farewell = calling.farewell(self, reason, parting)
+        farewell = self.line.farewell(reason, parting)
+        began = self.state not in (State.IDLE, State.WAITING)
         self.step(State.ENDED)
         if self._runner is not None:
             self._runner.cancel()
         self.player.interrupt()
+        if self.transfer is not None:
+            self.transfer.close()
         self.track.close()
-        ended = now_ms()
-        self.recording.stop()
-        if self.slot is not None:
-            if self._connected is not None:
-                self.call.quality = self.services.engine.quality(self.slot)
-            ssrc = self.services.engine.ssrc(self.slot)
-            self.services.engine.release(self.slot)
-            if self._connected is not None:
-                duration = ended - self._connected
-                self.send(events.TrackEnd(track_id=self.id, timestamp=ended, duration=duration, ssrc=ssrc))
-        self.send(calling.hangup_event(self, ended, initiator, reason))
+        self.caller.release()
+        hangup = hangup_event(self, initiator, reason)
+        self.send(hangup)
+        self.journal.close(facts(self, hangup) if began else None)
         self._outbox.close(CLOSE_CODES.get(parting, WSCloseCode.OK), reason)
-        self._directory.ended(self)
-        self.leg = self.slot = None
+        self.directory.ended(self)
+        self.leg = None
         if farewell is not None:
-            self.services.tasks.spawn(self._tell(farewell))
+            self.tell_control(farewell)
 
-    async def _tell(self, farewell: Message) -> None:
+    def tell_control(self, message: Message) -> None:
+        """Tell control what needs no answer."""
+        self.services.tasks.spawn(self._tell(message))
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Do `work` until the session's socket is closed at the latest."""
+        return self._tasks.spawn(work)
+
+    async def _tell(self, message: Message) -> None:
         try:
-            await self.services.legs.request(farewell, Done)
+            await self.services.legs.request(message, Done)
         except LegError as error:
             # Control ends the legs and forgets the waiting sessions of a worker it has lost.
-            log.debug("session %s: %s: %s", self.id, farewell.method, error)
+            log.debug("session %s: %s: %s", self.id, message.method, error)

@@ -7,6 +7,8 @@ from typing import Any
 from aiohttp import WSCloseCode
 
 from media.engine.quality import Quality
+from media.engine.stats import Stats
+from media.records.cdr import BargeInTimes
 from media.session.clock import now_ms
 
 
@@ -58,6 +60,19 @@ CLOSE_CODES: dict[Parting, int] = {
 
 
 @dataclass(slots=True)
+class TransferRecord:
+    """What is known of a transfer; times in ms since the epoch."""
+
+    callee: str
+    start: int = field(default_factory=now_ms)
+    answer: int | None = None
+    end: int | None = None
+    code: int | None = None
+    """SIP status that ended it."""
+    reason: str = ""
+
+
+@dataclass(slots=True)
 class CallRecord:
     """What is known of the call; times in ms since the epoch."""
 
@@ -68,4 +83,12 @@ class CallRecord:
     callee: str = ""
     extra: dict[str, Any] | None = None
     bye_headers: dict[str, str] = field(default_factory=dict)
+    code: int | None = None
+    """SIP status that ended it."""
+    codec: str | None = None
     quality: Quality | None = None
+    stats: Stats | None = None
+    first_audio: int | None = None
+    """When the far end was first sent sound of ours."""
+    barge_ins: BargeInTimes = field(default_factory=BargeInTimes)
+    transfers: list[TransferRecord] = field(default_factory=list)

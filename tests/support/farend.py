@@ -21,6 +21,8 @@ class Stream:
     rtcp_address: str = "127.0.0.1"
     rtcp_port: int = 0
     direction: str = "sendrecv"
+    source_address: str = ""
+    source_port: int = 0
 
 
 @dataclass(frozen=True)

@@ -10,23 +10,26 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from control import config
 from control.api import models
 from control.api.client import LegClient
-from control.config import Media, Settings
+from control.config import Media, Settings, Token
 from control.errors import LegError, LegErrorCode, SpeechError
 from control.rtpengine.media import Stream
 from control.sip.sdp import Direction
 from control.tasks import Tasks
-from media.api import events
+from media.api.calltype import CallType
+from media.api.gate import Arrival
 from media.api.options import SynthesisOption
-from media.api.server import Arrival, Outbox
+from media.api.outbox import Outbox
 from media.engine import reports
 from media.engine.engine import Engine
 from media.fetch import Fetcher
 from media.files import LocalFiles
 from media.recorder import Recorder
-from media.session import calling
+from media.records.service import Records
 from media.session.heard import heard
+from media.session.lines.sip import JOIN_SECONDS
 from media.session.session import Services, Session
 from media.session.state import State
 from media.sounds import Sounds
@@ -40,7 +43,7 @@ Event = dict[str, Any]
 ModelT = TypeVar("ModelT", bound=models.Model)
 
 CALLER, CALLEE = "sip:alice@192.0.2.1", "sip:bot@192.0.2.2"
-LEG = "leg-1"
+LEG, TARGET = "leg-1", "leg-2"
 WORD = 800
 """Samples of a spoken word: 100 ms, five ticks."""
 NOT_CONNECTED = LegError(LegErrorCode.NOT_CONNECTED, "control cannot be reached")
@@ -64,6 +67,8 @@ class FakeControl(LegClient):
             models.Ring: models.Media(stream=stream, sdp="v=0"),
             models.Accept: models.Media(stream=stream, sdp="v=0"),
             models.Invite: models.Invited(leg=LEG, caller=CALLER, callee=CALLEE),
+            models.Refer: models.Invited(leg=TARGET, caller=CALLER, callee=CALLEE),
+            models.Connect: models.Connected(leg=LEG, stream=stream, sdp="v=0 ours"),
         }
         self._gates: dict[type[models.Message], asyncio.Event] = {}
 
@@ -146,14 +151,27 @@ class Mailbox(Outbox):
 
     def __init__(self) -> None:
         self.events: list[Event] = []
+        self.metrics: list[Event] = []
+        """Apart from the others: they say how long things took, whatever else happens."""
+        self.audio: list[bytes] = []
         self.late: list[Event] = []
         """Sent after the end: the bot never reads them."""
         self.closed: tuple[int, str] | None = None
         self._news = asyncio.Event()
 
-    def send(self, event: events.Event) -> None:
-        (self.late if self.closed else self.events).append(json.loads(events.encode(event)))
+    def send(self, text: str) -> None:
+        event = json.loads(text)
+        if self.closed:
+            self.late.append(event)
+        elif event["event"] == "metrics":
+            self.metrics.append(event)
+        else:
+            self.events.append(event)
         self._news.set()
+
+    def send_audio(self, data: bytes) -> None:
+        if not self.closed:
+            self.audio.append(data)
 
     def close(self, code: int, reason: str) -> None:
         assert self.closed is None
@@ -198,11 +216,15 @@ class House:
         assert slot not in self.slots
         self.slots[slot] = session
 
+    def described(self, session: Session) -> None:
+        assert session not in self.over
+
+    def gave_slot(self, slot: int) -> None:
+        del self.slots[slot]
+
     def ended(self, session: Session) -> None:
         assert session not in self.over
         self.over.append(session)
-        if session.slot is not None:
-            assert self.slots.pop(session.slot) is session
 
     def guest(
         self,
@@ -211,9 +233,19 @@ class House:
         claims: bool = False,
         pool: str | None = None,
         track: str = "server-side-track",
+        call_type: CallType = CallType.SIP,
+        token: Token | None = None,
     ) -> "Guest":
         """A bot that has just connected."""
-        guest = Guest(self, Arrival(session_id, claims, pool, track))
+        arrival = Arrival(
+            session_id=session_id,
+            claims=claims,
+            pool=pool,
+            track_id=track,
+            call_type=call_type,
+            token=token,
+        )
+        guest = Guest(self, arrival)
         self.guests.append(guest)
         return guest
 
@@ -259,12 +291,12 @@ class Guest:
 
     def tell(self, kind: type[models.Notice], leg: str = LEG, **fields: Any) -> None:
         """Control reports something of the leg."""
-        calling.noticed(self.session, kind(leg=leg, session=self.session.id, **fields))
+        self.session.noticed(kind(leg=leg, session=self.session.id, **fields))
 
     async def wait_in_pool(self) -> None:
         """Wait until the session waits for a call."""
         await idle()
-        await self.house.clock.advance(calling.JOIN_SECONDS)
+        await self.house.clock.advance(JOIN_SECONDS)
         await idle()
         assert self.state is State.WAITING
 
@@ -311,7 +343,8 @@ class Guest:
     def check_end(self, code: int = 1000) -> Event:
         """The end is as it must be; returns ``hangup``."""
         assert self.state is State.ENDED
-        assert self.box.names.count("hangup") == 1
+        ends = [event for event in self.box.all("hangup") if "refer" not in event]
+        assert len(ends) == 1
         assert self.box.names[-1] == "hangup"
         assert self.box.late == []
         assert self.box.closed is not None
@@ -363,12 +396,15 @@ async def house(sounds: Path, slots: int = 4) -> AsyncIterator[House]:
         control, tts = FakeControl(stream(far)), FakeTts()
         tasks = Tasks("test")
         async with Fetcher() as fetcher:
-            settings = Settings(media=Media(sounds=sounds))
+            settings = Settings(media=Media(sounds=sounds), records=config.Records(folder=sounds / "records"))
             recorder = Recorder(sounds / "recordings", lambda callback: callback())
             nothing = Memory(0)
             library = Sounds(fetcher, LocalFiles(sounds), None, nothing)
             spoken = SpeechCache(None, nothing)
-            services = Services(settings, engine, control, tts, fetcher, library, spoken, recorder, tasks)
+            records = Records(settings.records, sounds / "recordings", "test")
+            services = Services(
+                settings, engine, control, tts, fetcher, library, spoken, recorder, records, tasks
+            )
             place = House(services, control, tts, far, Clock(asyncio.get_running_loop()))
             try:
                 yield place

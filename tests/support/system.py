@@ -62,6 +62,12 @@ class System:
         """Host and port of control's health and metrics."""
         return f"127.0.0.1:{self.settings.control.port}"
 
+    @property
+    def authorization(self) -> dict[str, str]:
+        """Header by which the API lets us in."""
+        token = self.settings.own_token
+        return {} if token is None else {"Authorization": f"Bearer {token}"}
+
     def uri(self, user: str) -> str:
         """Return the SIP URI of `user` at this system."""
         return f"sip:{user}@{self.sip}"
@@ -83,7 +89,7 @@ class System:
     async def metrics(self) -> dict[str, float]:
         """Return all samples of control and media, by ``name`` or ``name{labels}``."""
         samples: dict[str, float] = {}
-        async with aiohttp.ClientSession() as session:
+        async with aiohttp.ClientSession(headers=self.authorization) as session:
             for place in (self.control, self.api):
                 async with session.get(f"http://{place}/metrics") as answer:
                     answer.raise_for_status()
@@ -201,7 +207,10 @@ def _sections(folder: Path, overrides: Mapping[str, Any]) -> dict[str, Any]:
 
 async def _ready(system: System, up: Process) -> None:
     try:
-        async with asyncio.timeout(READY_WITHIN), aiohttp.ClientSession() as session:
+        async with (
+            asyncio.timeout(READY_WITHIN),
+            aiohttp.ClientSession(headers=system.authorization) as session,
+        ):
             for place in (system.control, system.api):
                 while not await _answers(session, f"http://{place}/readyz"):
                     if up.returncode is not None:

@@ -191,6 +191,9 @@ def test_media_becomes_the_module(replaced: list[str]) -> None:
     with pytest.raises(ReplacedError):
         cli.main(["media", "--worker", "0"])
     assert replaced[-5:] == ["-u", "-m", "media", "--worker", "0"]
+    with pytest.raises(ReplacedError):
+        cli.main(["media", "--no-sip"])
+    assert replaced[-3:] == ["--worker", "0", "--no-sip"]
 
 
 def test_check_says_ok_or_what_is_wrong(

@@ -52,7 +52,7 @@ def documented() -> dict[str, set[str]]:
     found: dict[str, set[str]] = {"": set()}
     table = ""
     for line in EXAMPLE.read_text("utf-8").splitlines():
-        if header := re.fullmatch(r"(?:# )?\[+([a-z]+)\]+", line):
+        if header := re.fullmatch(r"(?:# )?\[+(?:[a-z]+\.)?([a-z]+)\]+", line):
             table = header[1]
             found[table] = set()
         elif key := re.match(r"(?:# )?([a-z_]+) = ", line):
@@ -73,7 +73,7 @@ def test_each_key_of_the_example_has_a_comment() -> None:
     tables: dict[str, bool] = {}
     comment = False
     for line in lines:
-        if re.fullmatch(r"(?:# )?\[+([a-z]+)\]+", line):
+        if re.fullmatch(r"(?:# )?\[+(?:[a-z]+\.)?([a-z]+)\]+", line):
             tables[line] = comment
         comment = line.startswith("# ") and not re.match(r"# (?:[a-z_]+ = |\[)", line)
     assert tables
@@ -126,6 +126,14 @@ def test_a_file_that_is_not_toml(tmp_path: Path, data: bytes) -> None:
         ("[rtpengine]\nport_min = 3000\nport_max = 3002", "rtpengine: port_max must be above port_min"),
         ('[calls]\nallow = ["("]', "calls.allow.0: is not a regular expression"),
         ('[control]\nname = "a.b"', "control.name: takes 1 to 32 letters"),
+        ('[records]\nurl = "ftp://a/b"', "records.url: takes http://host"),
+        ('[records]\nurl = "https:///b"', "records.url: takes http://host"),
+        ('[records]\nurl = "http://[::1/b"', "records.url: "),
+        ('[records]\nurl = "http://a:65536/b"', "records.url: "),
+        ('[records]\nheaders = { "Webhook-Id" = "1" }', "records.headers: 'Webhook-Id' is not a header"),
+        ('[records]\nheaders = { Host = "a" }', "records.headers: 'Host' is not a header"),
+        ('[records]\nheaders = { "a b" = "1" }', "records.headers: 'a b' is not a header"),
+        ('[records]\nheaders = { a = "1\\n2" }', "records.headers: the value of a must be printable"),
         ('[[routes]]\ncallee = "x"', "routes.0: set exactly one of pool and webhook"),
         ('[[routes]]\npool = "a"\nwebhook = "http://b"', "routes.0: set exactly one"),
         ('[[trunks]]\nname = "t"\naddresses = ["192.0.2.999"]', "trunks.0.addresses.0: "),
@@ -159,6 +167,7 @@ def test_values_stay_out_of_messages(tmp_path: Path) -> None:
 
 def test_secrets_stay_out_of_dumps(tmp_path: Path) -> None:
     text = '[[trunks]]\nname = "t"\npassword = "hush"\n[[routes]]\nwebhook = "https://b"\nsecret = "hush"'
+    text += '\n[records]\nsecret = "hush"\nheaders = { Authorization = "hush" }'
     assert "hush" not in repr(load(write(tmp_path, text), {}))
 
 

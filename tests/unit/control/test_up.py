@@ -45,7 +45,7 @@ def processes(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     process = fakenode.program(tmp_path / "process", fakenode.PROCESS)
 
     def command(name: str, config: Path | None, *arguments: str) -> tuple[str, ...]:
-        worker = int(arguments[-1]) if arguments else 0
+        worker = int(arguments[1]) if arguments else 0
         if name == "control":
             return (process, name, str(settings.control.port), "0")
         return (process, name, str(settings.api.port), str(settings.media.rtp_port + worker))

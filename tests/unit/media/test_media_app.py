@@ -21,6 +21,8 @@ from control.api import client as leg_client
 from control.api import models
 from control.api.server import LegServer
 from control.api.server import Worker as Peer
+from control.api.sessions import SessionRequest
+from control.calls.admission_desk import AdmissionDesk
 from control.config import Api, Control, Media, Settings
 from control.errors import ConfigError, EngineFullError, LegError, LegErrorCode, SetupError
 from media import app
@@ -47,6 +49,7 @@ class ControlStub:
         self.port = port
         self.far = far
         self.asked: asyncio.Queue[models.Message] = asyncio.Queue()
+        self.desk = AdmissionDesk()
         self.silent = False
         """Whether hanging up is never answered."""
         self._peer: Peer | None = None
@@ -94,6 +97,8 @@ class ControlStub:
         return ()
 
     async def _request(self, worker: Peer, request: models.Request) -> models.Model:
+        if isinstance(request, SessionRequest):
+            return self.desk.on_request(worker, request)
         self.asked.put_nowait(request)
         match request:
             case models.Claim():
@@ -241,7 +246,7 @@ async def test_stopping_ends_every_session_and_tells_bots_and_control(tmp_path: 
                 assert await each.closed() == 1012
                 assert each.names[-1] == "hangup"
                 assert (each.events[-1]["reason"], each.events[-1]["initiator"]) == ("shutdown", "system")
-            assert busy.names == ["incoming", "trackStart", "answer", "trackEnd", "hangup"]
+            assert busy.names == ["incoming", "trackStart", "answer", "metrics", "trackEnd", "hangup"]
         told = [await node.control.expect(models.Message) for _ in range(2)]
         assert models.Hangup(leg=LEG, reason="shutdown") in told
         assert any(isinstance(each, models.Leave) for each in told)
@@ -350,11 +355,14 @@ async def test_a_worker_that_is_not_configured(tmp_path: Path, number: int) -> N
         await app.serve(configured(tmp_path), asyncio.Event(), number)
 
 
-def test_the_command_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("more", "sip"), [((), True), (("--no-sip",), False)])
+def test_the_command_line(
+    more: tuple[str, ...], sip: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     served: list[object] = []
 
-    async def serve(*arguments: object) -> None:
-        served.extend(arguments)
+    async def serve(*arguments: object, sip: bool) -> None:
+        served.extend((*arguments, sip))
 
     def run(config: Path | None, work: Callable[..., Any]) -> None:
         served.append(config)
@@ -362,9 +370,9 @@ def test_the_command_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
 
     monkeypatch.setattr(process, "run", run)
     monkeypatch.setattr(app, "serve", serve)
-    monkeypatch.setattr(sys, "argv", ["media", "-c", str(tmp_path / "sidecall.toml"), "--worker", "3"])
+    monkeypatch.setattr(sys, "argv", ["media", "-c", str(tmp_path / "sidecall.toml"), "--worker", "3", *more])
     app.main()
-    assert served == [tmp_path / "sidecall.toml", "settings", "stop", 3]
+    assert served == [tmp_path / "sidecall.toml", "settings", "stop", 3, sip]
 
 
 # What reaches nobody
@@ -481,7 +489,7 @@ async def test_a_fault_in_one_call_costs_no_other_its_events(
     async with resting(tmp_path) as (worker, _):
         ends: list[object] = []
         for slot, name in enumerate(("bad", "good")):
-            session: Any = SimpleNamespace(id=name, finish=lambda *how: ends.append(how))
+            session: Any = SimpleNamespace(id=name, slot=slot, finish=lambda *how: ends.append(how))
             worker.took_slot(session, slot)
         worker._engine_events([reports.DigitPressed(0, "1"), reports.DigitPressed(1, "2")])
     assert heard == ["2"]

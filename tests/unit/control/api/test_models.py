@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from control.api import client, models, server
+from control.api import client, models, server, sessions
 from control.rtpengine.media import Endpoint, Stream
 from control.sip.sdp import Direction
 
@@ -22,6 +22,8 @@ EVERY = [
     models.Accept(**LEG, endpoint=SLOT),
     models.Reject(**LEG, code=486, reason="busy"),
     models.Invite(session="s", callee="sip:b@c", endpoint=SLOT, headers={"X-A": "1"}, password="p"),
+    models.Connect(session="s", endpoint=SLOT, offer="v=0", ipv6=True),
+    models.Reconnect(**LEG, offer="v=0"),
     models.Hangup(leg="l"),
     models.Incoming(**LEG, caller="a", callee="b", sdp="", headers={"X-A": "1"}),
     models.Ringing(**LEG, stream=STREAM),
@@ -31,11 +33,23 @@ EVERY = [
     models.Digit(**LEG, digit="#"),
     models.Rejected(**LEG, code=486, reason="Busy Here"),
     models.Ended(**LEG, initiator="callee", reason="BYE", code=200),
+    models.Killed(session="s"),
+    sessions.OpenSession(session="s", call_type="sip", created_at=1, token="t", max_calls=2),
+    sessions.OpenSession(session="s", call_type="sip", created_at=1, held=True, option={"a": [1]}),
+    sessions.CloseSession(session="s"),
+    sessions.DescribeSession(session="s", option={"codec": "pcmu"}),
+    sessions.ResetSessions(),
+    sessions.KillSession(session="s"),
+    sessions.ListSessions(after="s"),
+    sessions.SessionList(
+        sessions=(sessions.SessionEntry(session="s", call_type="sip", created_at=1),), more=True
+    ),
     models.Done(),
     models.Welcome(control="a", legs=("x",)),
     models.Media(stream=STREAM, sdp="v=0"),
     models.Media(),
     models.Invited(leg="l", caller="a", callee="b"),
+    models.Connected(leg="l", stream=STREAM, sdp="v=0"),
 ]
 
 

@@ -11,6 +11,7 @@ import pytest_asyncio
 from control.errors import NgError, NgTimeoutError, NoAudioError, SdpError, UnsupportedCodecError
 from control.rtpengine.media import Endpoint, MediaLeg, Stream
 from control.rtpengine.ng import NgClient
+from control.rtpengine.profile import BROWSER
 from control.sip.sdp import parse
 
 SLOT = Endpoint("127.0.0.1", 19000)
@@ -29,6 +30,8 @@ class FakeRtpengine(asyncio.DatagramProtocol):
         """Command → reply given instead of the usual one."""
         self.silent: set[str] = set()
         """Commands that get no reply."""
+        self.answer_keys: set[str] = set()
+        """What an answer has besides the usual."""
         self.faults: list[str] = []
         self.asked = asyncio.Event()
         self.transport: asyncio.DatagramTransport
@@ -59,7 +62,7 @@ class FakeRtpengine(asyncio.DatagramProtocol):
         return {"result": "ok", "sdp": self.rewrite(fields)}
 
     def answer(self, fields: dict[str, Any]) -> dict[str, Any]:
-        self.expect_keys(fields, COMMON_KEYS)
+        self.expect_keys(fields, COMMON_KEYS | self.answer_keys)
         if fields["call-id"] not in self.calls:
             return {"result": "error", "error-reason": "Unknown call-id"}
         return {"result": "ok", "sdp": self.rewrite(fields)}
@@ -170,6 +173,19 @@ async def test_answers_an_offer(rtpengine: FakeRtpengine, leg: MediaLeg) -> None
     assert (from_us["from-tag"], from_us["to-tag"]) == ("peer", "us")
     assert "c=IN IP4 127.0.0.1\r\n" in from_us["sdp"]
     assert "m=audio 19000 RTP/AVP 8 101\r\n" in from_us["sdp"]
+
+
+async def test_a_browser_gets_ice_and_dtls_and_we_plain_rtp(rtpengine: FakeRtpengine, ng: NgClient) -> None:
+    rtpengine.answer_keys = {"SDES"}
+    leg = MediaLeg(ng, "call-1", "peer", "us", "pub", ("pcmu",), BROWSER)
+    await leg.answer(peers("0 101"), SLOT)
+    to_us, to_browser = rtpengine.commands
+    for fields in (to_us, to_browser):
+        assert fields["flags"] == ["trust-address", "port-latching"]
+        assert fields["replace"] == ["origin", "session-connection"]
+    assert (to_us["ICE"], to_us["rtcp-mux"]) == ("remove", ["demux"])
+    assert (to_us["direction"], to_us["transport protocol"]) == (["pub", "int"], "RTP/AVP")
+    assert (to_browser["ICE"], to_browser["SDES"], to_browser["rtcp-mux"]) == ("force", ["off"], ["accept"])
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,14 @@ def test_a_stream_in_the_terms_of_the_arrays() -> None:
     assert check(replace(GOOD, event_payload_type=None)).event_payload_type == -1
 
 
+def test_packets_come_from_where_they_go_to_unless_it_is_said() -> None:
+    peer = check(GOOD)
+    assert (peer.source_address, peer.source_port) == (peer.address, peer.port)
+    peer = check(replace(GOOD, source_port=20004, source_address="127.0.0.9"))
+    assert (peer.address, peer.port) == (packed("127.0.0.1"), 20002)
+    assert (peer.source_address, peer.source_port) == (packed("127.0.0.9"), 20004)
+
+
 @pytest.mark.parametrize(
     ("direction", "sends", "receives"),
     [
@@ -42,6 +50,8 @@ def test_directions(direction: str, sends: bool, receives: bool) -> None:
         (replace(GOOD, address="phone.example"), "is not IPv4"),
         (replace(GOOD, port=0), "port 0"),
         (replace(GOOD, port=65536), "port 65536"),
+        (replace(GOOD, source_port=70000), "port 70000"),
+        (replace(GOOD, source_address="::1"), "'::1' is not IPv4"),
         (replace(GOOD, codec="g729"), "'g729' is not one of pcmu, pcma"),
         (replace(GOOD, payload_type=128), "payload types 128 and 101"),
         (replace(GOOD, payload_type=-1), "payload types -1"),

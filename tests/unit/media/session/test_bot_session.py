@@ -3,7 +3,7 @@
 import pytest
 
 from control.api import models
-from media.api.server import Arrival
+from media.api.gate import Arrival
 from media.session import playback
 from media.session.session import Session
 from media.session.state import STEPS, Parting, State
@@ -58,13 +58,16 @@ async def test_a_command_that_is_too_long(house: House) -> None:
     assert guest.box.events[-1]["code"] == 413
 
 
-async def test_a_command_that_is_not_offered(house: House) -> None:
+async def test_wishes_that_cannot_be_had_are_told_after_the_answer(house: House) -> None:
     guest = house.guest()
-    await guest.talk()
-    await guest.do("refer", caller="a", callee="b")
-    error = guest.box.events[-1]
-    assert (error["code"], guest.state) == (501, State.TALKING)
-    assert '"refer"' in error["error"]
+    await guest.be_offered()
+    await guest.do("accept", option={"asr": {"provider": "tencent"}, "eou": {"type": "tencent"}})
+    assert "error" not in guest.box.names
+    guest.tell(models.Answered, stream=house.stream(), sdp="v=0")
+    answer = guest.box.names.index("answer")
+    told = guest.box.events[answer + 1 :]
+    assert [(event["sender"], event["code"]) for event in told] == [("asr", 501), ("eou", 501)]
+    assert guest.state is State.TALKING
 
 
 async def test_a_binary_frame_is_answered_and_the_call_goes_on(house: House) -> None:
@@ -130,7 +133,7 @@ async def test_a_worker_that_stops_says_that_the_bot_may_come_back(house: House)
 
 async def test_a_socket_that_never_opened_leaves_nothing(house: House) -> None:
     box = Mailbox()
-    session = Session(Arrival("s.9", claims=False, pool=None, track_id="t"), house.services, box, house)
+    session = Session(Arrival(session_id="s.9", track_id="t"), house.services, box, house)
     await session.disconnected()
     assert box.names == ["hangup"]
     assert box.closed == (1000, "the bot disconnected")

@@ -24,6 +24,7 @@ class Desk:
 
     def __init__(self, folder: Path, rate: int = 8000) -> None:
         self.errors: list[tuple[str, str, int | None]] = []
+        self.told: list[events.Event] = []
         self.turns: list[int] = []
         self.folder = folder
         self.taps = Taps(2)
@@ -33,7 +34,7 @@ class Desk:
         self._rate = rate
 
     def send(self, event: events.Event) -> None:
-        raise AssertionError(event)
+        self.told.append(event)
 
     def error(self, sender: str, message: str, code: int | None = None) -> None:
         self.errors.append((sender, message, code))
@@ -84,6 +85,9 @@ def test_a_call_is_recorded_to_its_last_sample(desk: Desk) -> None:
     samples, rate = soundfile.read(desk.recording.file.path, dtype="int16")
     assert rate == 8000
     assert samples.tolist() == [[111, -111]] * (33 * 160)
+    (told,) = desk.told
+    assert isinstance(told, events.Other)
+    assert (told.sender, told.extra) == ("recorder", {"file": "calls/s.1.wav", "duration": "660"})
     assert desk.errors == []
     assert not (desk.folder / "other.wav").exists()
 

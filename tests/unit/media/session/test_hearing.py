@@ -147,11 +147,11 @@ async def test_who_speaks_over_the_question_has_answered(house: House, *, speaks
     house.tick()
     assert guest.box.names[-1] == "trackStart"
     if speaks:
-        guest.session.hearing.report(SpeechStarted(guest.session.slot or 0, 2000))
+        guest.session.caller.hearing.report(SpeechStarted(guest.session.slot or 0, 2000))
     await guest.hear("trackEnd")
     await house.clock.advance(1)
     if speaks:
-        guest.session.hearing.report(SpeechStopped(guest.session.slot or 0, 800, 8000))
+        guest.session.caller.hearing.report(SpeechStopped(guest.session.slot or 0, 800, 8000))
     await house.clock.advance(10)
     waited = [event for event in guest.box.all("silence") if event["trackId"] == OURS]
     assert bool(waited) is not speaks
@@ -160,11 +160,11 @@ async def test_who_speaks_over_the_question_has_answered(house: House, *, speaks
 async def test_a_caller_who_has_stopped_is_waited_for_again(house: House) -> None:
     guest = await caller(house, {})
     slot = guest.session.slot or 0
-    guest.session.hearing.report(SpeechStarted(slot, 2000))
-    guest.session.hearing.report(SpeechStopped(slot, 800, 8000))
+    guest.session.caller.hearing.report(SpeechStarted(slot, 2000))
+    guest.session.caller.hearing.report(SpeechStopped(slot, 800, 8000))
     await guest.do("tts", text="one", waitInputTimeout=2)
     await guest.hear("trackEnd")
-    guest.session.hearing.report(SilencePassed(slot, 8000))
+    guest.session.caller.hearing.report(SilencePassed(slot, 8000))
     await house.clock.advance(2.1)
     assert guest.box.last("silence")["trackId"] == OURS
 

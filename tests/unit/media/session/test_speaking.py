@@ -44,7 +44,7 @@ def spoken(house: House) -> list[str]:
 
 def metrics(guest: Guest, key: str) -> list[dict[str, Any]]:
     """The metrics called `key`."""
-    return [event for event in guest.box.all("metrics") if event["key"] == key]
+    return [event for event in guest.box.metrics if event["key"] == key]
 
 
 # Streams

@@ -1,0 +1,1 @@
+"""Messages to HTTP servers, signed as Standard Webhooks says (standardwebhooks.com)."""

@@ -1,0 +1,294 @@
+"""``refer``: a second call, to the party that the caller is to talk to.
+
+The caller hears music until the target answers. A caller who came by SIP or WebRTC is then connected to it by
+rtpengine, without us: our slots hear both by taps. A caller whose audio comes over the WebSocket is connected by
+bridges between the two slots. When the target is gone the caller is hung up, or back with the bot.
+"""
+
+import logging
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from control.api import models
+from control.errors import CommandError, EngineFullError, LegError, MediaError
+from control.rtpengine.media import Endpoint, Stream
+from media.api import commands, events
+from media.api.calltype import CallType
+from media.api.options import ReferOption, SipOption
+from media.engine import reports
+from media.engine.bridge import Bridge
+from media.session.clock import now_ms
+from media.session.ending import referred_hangup
+from media.session.lines import status
+from media.session.music import Music
+from media.session.state import State, TransferRecord
+from media.session.unoffered import complaints
+
+if TYPE_CHECKING:
+    from media.session.session import Session
+
+log = logging.getLogger(__name__)
+
+
+class Phase(Enum):
+    """Where a transfer is."""
+
+    CALLING = "calling the target"
+    CONNECTED = "connected"
+    OVER = "over"
+
+
+class Transfer:
+    """The target's leg and slot, from the command to the end of either."""
+
+    def __init__(self, session: "Session", command: commands.Refer, slot: int, caller_slot: int) -> None:
+        self._session = session
+        self._engine = session.services.engine
+        self._command = command
+        self._caller_slot, self.slot = caller_slot, slot
+        self.leg: str | None = None
+        self.record = TransferRecord(callee=command.callee)
+        self._phase = Phase.CALLING
+        self._joined: int | None = None
+        """When the target was first heard: its track begins; ms since the epoch."""
+        self._relayed = session.arrival.call_type is not CallType.WEBSOCKET
+        self._bridges: list[Bridge] = []
+        self._music = Music(session, caller_slot, command.options.moh)
+
+    @classmethod
+    async def begin(cls, session: "Session", command: commands.Refer) -> None:
+        """Call the target. Raises CommandError when that does not fit now."""
+        session.require(command.command, State.TALKING)
+        if session.transfer is not None:
+            raise CommandError('command "refer" does not fit now: a transfer is under way', 409)
+        if not command.callee or session.slot is None:
+            raise CommandError('command "refer": "callee" must not be empty')
+        if not session.arrival.may_dial(command.callee):
+            raise CommandError(f'command "refer": this token may not call {command.callee}', 403)
+        try:
+            slot = session.services.engine.allocate()
+        except EngineFullError as error:
+            raise CommandError(str(error), 503) from error
+        session.directory.took_slot(session, slot)
+        session.player.interrupt()
+        transfer = session.transfer = cls(session, command, slot, session.slot)
+        session.call.transfers.append(transfer.record)
+        await transfer._call()
+
+    async def _call(self) -> None:
+        try:
+            invited = await self._session.services.legs.request(self._request(), models.Invited)
+        except LegError as error:
+            self._refused(status(error), str(error))
+            return
+        if self._phase is Phase.OVER:
+            self._session.tell_control(models.Hangup(leg=invited.leg, reason="cancelled"))
+        else:
+            self.leg = invited.leg
+
+    def _request(self) -> models.Refer | models.Invite:
+        session, command, options = self._session, self._command, self._command.options
+        sip = options.sip or SipOption()
+        caller = command.caller or session.call.caller or None
+        if self._relayed:
+            return models.Refer(
+                leg=session.leg or "",
+                session=session.id,
+                callee=command.callee,
+                caller=caller,
+                username=sip.username,
+                password=sip.password,
+                realm=sip.realm,
+                headers=sip.headers or {},
+                timeout=options.timeout,
+                early_media=options.moh is None,
+            )
+        return models.Invite(
+            session=session.id,
+            callee=command.callee,
+            caller=caller,
+            endpoint=Endpoint(self._engine.address, self._engine.port),
+            username=sip.username,
+            password=sip.password,
+            realm=sip.realm,
+            headers=sip.headers or {},
+            timeout=options.timeout,
+        )
+
+    @property
+    def connected(self) -> bool:
+        """Whether the caller talks to the target, and not to the bot."""
+        return self._phase is Phase.CONNECTED
+
+    @property
+    def options(self) -> ReferOption:
+        """What the bot asked for."""
+        return self._command.options
+
+    # What control and the engine report
+
+    def noticed(self, notice: models.Notice) -> None:
+        """Something happened to the target's leg."""
+        match notice:
+            case models.Ringing(stream=stream):
+                self._ringing(stream)
+            case models.Answered(stream=stream, sdp=sdp):
+                self._answered(stream, sdp)
+            case models.MediaChanged(stream=stream):
+                self._join(stream)
+            case models.Digit(digit=digit):
+                self._digit(digit)
+            case models.Rejected(code=code, reason=reason):
+                self._refused(code, reason)
+            case models.Ended(initiator=initiator, reason=reason, code=code):
+                self._end(initiator, reason, code)
+
+    def heard(self, event: reports.Event) -> None:
+        """The engine reports something of the target's slot."""
+        if isinstance(event, reports.DigitPressed):
+            self._digit(event.digit)
+
+    def interrupt(self) -> None:
+        """The bot wants silence."""
+        self._music.stop()
+
+    def _ringing(self, stream: Stream | None) -> None:
+        session = self._session
+        if stream is not None and not self._join(stream):
+            return
+        session.send(
+            events.Ringing(
+                track_id=session.track.id, timestamp=now_ms(), early_media=stream is not None, refer=True
+            )
+        )
+
+    def _answered(self, stream: Stream, sdp: str) -> None:
+        session = self._session
+        self._phase = Phase.CONNECTED
+        self.record.answer = now_ms()
+        session.player.interrupt()
+        if self._join(stream):
+            session.send(
+                events.Answer(track_id=session.track.id, timestamp=self.record.answer, sdp=sdp, refer=True)
+            )
+            for sender, message in complaints(self.options):
+                session.error(sender, message, 501)
+
+    def _digit(self, digit: str) -> None:
+        session = self._session
+        session.send(events.Dtmf(track_id=session.track.id, timestamp=now_ms(), digit=digit, refer=True))
+
+    def _refused(self, code: int, reason: str) -> None:
+        session = self._session
+        self.record.code, self.record.reason = code, reason
+        session.send(
+            events.Reject(track_id=session.track.id, timestamp=now_ms(), reason=reason, code=code, refer=True)
+        )
+        self._leave()
+
+    # Media
+
+    def _join(self, stream: Stream) -> bool:
+        """Let the two hear each other as `stream` says, and listen to both; whether that could be done."""
+        session, engine = self._session, self._engine
+        self._music.stop()
+        try:
+            engine.connect(self.slot, stream)
+        except MediaError as error:
+            session.error("refer", str(error), 500)
+            self.hang_up(commands.Hangup(reason="failed", refer=True))
+            return False
+        if self._joined is None:
+            self._joined = now_ms()
+            engine.denoise(self.slot, on=self.options.denoise)
+            self._bridge()
+            session.send(events.TrackStart(track_id=session.track.id, timestamp=self._joined))
+        return True
+
+    def _bridge(self) -> None:
+        """Let the caller's slot play the target: to the caller, or where rtpengine relays, for who listens in."""
+        engine, caller = self._engine, self._caller_slot
+        if self._relayed:
+            engine.shadow(caller, on=True)
+            # The caller has heard somebody else when we send again (RFC 3550 section 8).
+            engine.renew(caller)
+        else:
+            self._bridges.append(Bridge(engine, caller, self.slot))
+        self._bridges.append(Bridge(engine, self.slot, caller))
+
+    # The end
+
+    def hang_up(self, command: commands.Hangup) -> None:
+        """End the target's leg because the bot wants it."""
+        headers = command.headers or {}
+        if self.leg is not None:
+            self._session.tell_control(
+                models.Hangup(leg=self.leg, reason=command.reason or "system", headers=headers)
+            )
+        if self.connected:
+            self._farewell("system", command.reason or "system")
+            self._leave()
+        elif self._phase is Phase.CALLING:
+            self._refused(487, command.reason or "cancelled")
+
+    def close(self) -> None:
+        """The session ends."""
+        session = self._session
+        if self._phase is Phase.OVER:
+            return
+        if self.leg is not None:
+            session.tell_control(models.Hangup(leg=self.leg, reason="the call has ended"))
+        else:
+            session.tell_control(models.Leave(session=session.id))
+        if self.connected:
+            self._farewell("system", "the call has ended")
+        self._leave()
+
+    def _end(self, initiator: str, reason: str, code: int) -> None:
+        """The target's leg is over: hang up the caller, or leave it to the bot."""
+        if self._phase is Phase.OVER:
+            return
+        if not self.connected:
+            self._refused(code, reason)
+            return
+        self.record.code, self.record.reason = code, reason
+        self._farewell(initiator, reason)
+        self._leave()
+        if self.options.auto_hangup:
+            self._session.finish("system", "refer")
+
+    def _farewell(self, initiator: str, reason: str) -> None:
+        session = self._session
+        self._end_track()
+        session.send(referred_hangup(session, self.record, initiator, reason))
+
+    def _end_track(self) -> None:
+        if self._joined is not None:
+            now, self_since = now_ms(), self._joined
+            self._joined = None
+            self._session.send(
+                events.TrackEnd(
+                    track_id=self._session.track.id,
+                    timestamp=now,
+                    duration=now - self_since,
+                    ssrc=self._engine.ssrc(self.slot),
+                )
+            )
+
+    def _leave(self) -> None:
+        """Leave nothing of it behind."""
+        if self._phase is Phase.OVER:
+            return
+        session = self._session
+        self._phase = Phase.OVER
+        self._music.stop()
+        self._end_track()
+        for bridge in self._bridges:
+            bridge.close()
+        self._bridges.clear()
+        if self._relayed:
+            self._engine.shadow(self._caller_slot, on=False)
+        self._engine.release(self.slot)
+        session.directory.gave_slot(self.slot)
+        self.record.end = now_ms()
+        session.transfer = None
