@@ -11,6 +11,7 @@ from media.api.calltype import CallType
 from media.api.commands import CallOption
 from media.api.options import RecorderOption
 from media.engine.wire import Form
+from media.session import playback
 from media.session.clock import now_ms
 from media.session.hearing import Hearing
 from media.session.inactivity import Inactivity
@@ -106,6 +107,7 @@ class Caller:
         self.recording.answered()
         for sender, message in complaints(option):
             session.error(sender, message, 501)
+        playback.answered(session)
         if self.slot is None:
             return
         if option.subscribe and session.arrival.call_type is not CallType.WEBSOCKET:
