@@ -193,8 +193,8 @@ class Session:
 
     async def _run(self) -> None:
         await self.line.arrive()
-        while True:
-            while self._queue:
+        while self.state is not State.ENDED:
+            while self._queue and self.state is not State.ENDED:
                 await self._carry_out(self._queue.popleft())
             self._queued.clear()
             await self._queued.wait()
