@@ -215,6 +215,10 @@ class Media(Section):
     """Whether workers take real-time priority (SCHED_FIFO): auto, where it is permitted; on, or do not start."""
     recordings: Path = Path("recordings")
     """Folder that recordings are written to; nothing outside it is."""
+    cache: Path = Path("cache")
+    """Folder of fetched files and spoken texts that may be wanted again."""
+    cache_bytes: Annotated[int, Field(ge=0)] = 500_000_000
+    """Size of that folder; what was not used for longest goes. 0: nothing is kept, in memory neither."""
     allow_private_urls: bool = False
     """Whether ``play`` may fetch from private and loopback addresses."""
     max_file_bytes: Annotated[int, Field(ge=1)] = 20_000_000

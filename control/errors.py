@@ -142,7 +142,15 @@ class CommandError(SidecallError):
 
 
 class MediaError(SidecallError):
-    """Audio cannot be produced."""
+    """Audio cannot be produced.
+
+    ``code`` follows HTTP: 403 not allowed, 404 not there, 408 or 504 too late, 413 too large, 415 no audio,
+    500 failed, 501 not offered, 502 another server failed.
+    """
+
+    def __init__(self, message: str, code: int = 500) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class AudioFileError(MediaError):

@@ -26,6 +26,7 @@ from media.engine.clock import TickClock
 from media.engine.engine import Engine
 from media.engine.overload import Level, Overload
 from media.fetch import Fetcher
+from media.files import LocalFiles
 from media.metrics import Metrics
 from media.node import NodeSessions
 from media.realtime import SafePoint, prioritise
@@ -36,12 +37,17 @@ from media.session.heard import heard
 from media.session.lines.sip import full, join_pool
 from media.session.session import Services, Session
 from media.session.state import Parting, State
+from media.sounds import Sounds
+from media.speech.cache import SpeechCache
 from media.speech.client import SpeechClient
 from media.speech.tts.espeak import EspeakTts
+from media.store import Memory, Store
 
 log = logging.getLogger(__name__)
 
 STOP_SECONDS = 2.0
+MEMORY_BYTES = 64_000_000
+"""Samples of files and texts that are kept in memory: 33 minutes at 16 kHz."""
 IDLE_TICKS = 3000
 """Ticks (a minute) from one full garbage collection without a call to the next."""
 
@@ -70,6 +76,13 @@ class Worker:
         self.fetcher = Fetcher(
             allow_private=settings.media.allow_private_urls, max_bytes=settings.media.max_file_bytes
         )
+        store = (
+            Store(settings.media.cache, settings.media.cache_bytes) if settings.media.cache_bytes else None
+        )
+        memory = Memory(MEMORY_BYTES if store is not None else 0)
+        local = LocalFiles(settings.media.sounds)
+        self.sounds = Sounds(self.fetcher, local, store, memory)
+        self.spoken = SpeechCache(store, memory, f"{settings.speech.tts} {settings.speech.speaker}")
         self.tasks = Tasks(f"media {self.name}")
         self._connecting = Tasks(f"leg API of {self.name}")
         self.legs = LegClient(
@@ -89,6 +102,8 @@ class Worker:
             self.legs,
             EspeakTts(self.speech, settings.speech.speaker),
             self.fetcher,
+            self.sounds,
+            self.spoken,
             self.recorder,
             self.records,
             self.tasks,
@@ -286,6 +301,8 @@ class Worker:
             log.warning("control was not told of the end of every call: it does not answer")
         await self.tasks.close()
         await self._connecting.close()
+        await self.sounds.close()
+        await self.spoken.settle()
         await self.fetcher.close()
         self.recorder.close()
         await asyncio.to_thread(self.records.close)

@@ -8,6 +8,7 @@ between check and use.
 import asyncio
 import ipaddress
 import socket
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -16,10 +17,13 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from control.errors import AudioFileError
+from media.freshness import Freshness, freshness
 
 MAX_REDIRECTS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
 _CHUNK = 65_536
+_CODES = {401: 403, 403: 403, 404: 404, 408: 504, 410: 404, 504: 504}
+"""What an answer means to the bot; all others that are no success: 502."""
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
@@ -53,12 +57,21 @@ class PublicResolver(AbstractResolver):
         """Addresses that may be connected to."""
         found = [each for each in await self._resolver.resolve(host, port, family) if is_public(each["host"])]
         if not found:
-            raise AudioFileError(f"{host} is not on the public internet: nothing is fetched from there")
+            raise AudioFileError(f"{host} is not on the public internet: nothing is fetched from there", 403)
         return found
 
     async def close(self) -> None:
         """Close the other resolver."""
         await self._resolver.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """An answer."""
+
+    body: bytes | None
+    """None: it has not changed."""
+    freshness: Freshness
 
 
 class Fetcher:
@@ -94,28 +107,38 @@ class Fetcher:
 
     async def fetch(self, url: str) -> bytes:
         """The body behind `url`, redirects followed. Raises AudioFileError with a reason fit for the bot."""
+        return (await self.get(url)).body or b""
+
+    async def get(self, url: str, known: Freshness | None = None) -> Fetched:
+        """The body behind `url`, unless it is still the one that `known` came with; redirects are followed.
+
+        Raises AudioFileError with a reason fit for the bot.
+        """
         try:
             async with asyncio.timeout(self._timeout):
-                return await self._follow(url)
+                return await self._follow(url, {} if known is None else known.conditions())
         except TimeoutError:
-            raise AudioFileError(f"{_shown(url)}: not there after {self._timeout:g} s") from None
+            raise AudioFileError(f"{_shown(url)}: not there after {self._timeout:g} s", 504) from None
         except (aiohttp.ClientError, ValueError) as error:
-            raise AudioFileError(f"{_shown(url)}: {_reason(error)}") from error
+            raise AudioFileError(f"{_shown(url)}: {_reason(error)}", 502) from error
 
-    async def _follow(self, url: str) -> bytes:
+    async def _follow(self, url: str, conditions: dict[str, str]) -> Fetched:
         target = self._checked(url)
         for _ in range(MAX_REDIRECTS + 1):
-            async with self._opened().get(target, allow_redirects=False) as response:
+            async with self._opened().get(target, headers=conditions, allow_redirects=False) as response:
                 if response.status in _REDIRECTS and (location := response.headers.get("Location")):
                     target = self._checked(location, target)
                     continue
+                if response.status == 304 and conditions:
+                    return Fetched(None, freshness(response.headers))
                 if response.status != 200:
-                    raise AudioFileError(f"{_shown(url)}: the server answered {response.status}")
-                return await self._body(response, url)
-        raise AudioFileError(f"{_shown(url)}: more than {MAX_REDIRECTS} redirects")
+                    code = _CODES.get(response.status, 502)
+                    raise AudioFileError(f"{_shown(url)}: the server answered {response.status}", code)
+                return Fetched(await self._body(response, url), freshness(response.headers))
+        raise AudioFileError(f"{_shown(url)}: more than {MAX_REDIRECTS} redirects", 502)
 
     async def _body(self, response: aiohttp.ClientResponse, url: str) -> bytes:
-        too_large = AudioFileError(f"{_shown(url)}: larger than {self._max_bytes} bytes")
+        too_large = AudioFileError(f"{_shown(url)}: larger than {self._max_bytes} bytes", 413)
         if (response.content_length or 0) > self._max_bytes:
             raise too_large
         body = bytearray()
@@ -131,11 +154,11 @@ class Fetcher:
             target = URL(url) if base is None else base.join(URL(url))
             scheme, host = target.scheme, target.raw_host
         except ValueError as error:
-            raise AudioFileError(f"{_shown(url)}: not a URL") from error
+            raise AudioFileError(f"{_shown(url)}: not a URL", 400) from error
         if scheme not in ("http", "https") or not host:
-            raise AudioFileError(f"{_shown(url)}: only http:// and https:// URLs are fetched")
+            raise AudioFileError(f"{_shown(url)}: only http:// and https:// URLs are fetched", 400)
         if not self._allow_private and _skips_resolver(host) and not is_public(host):
-            raise AudioFileError(f"{host} is not on the public internet: nothing is fetched from there")
+            raise AudioFileError(f"{host} is not on the public internet: nothing is fetched from there", 403)
         return target
 
     def _opened(self) -> aiohttp.ClientSession:

@@ -11,7 +11,7 @@ from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from pydantic_core import ErrorDetails, from_json
 
 from control.errors import CommandError
-from media.api.fields import Code, Headers, Line, Ms, Phrase, Url, Wait, kind
+from media.api.fields import Code, Headers, Line, Ms, Phrase, Sound, Wait, kind
 from media.api.masking import masked
 from media.api.options import (
     CallOption,
@@ -106,7 +106,7 @@ class Ringing(Model):
     """Record from now on where there is early media, else from the answer on; true is an option with its defaults."""
     early_media: bool = False
     """Whether the caller hears us before the answer (183)."""
-    ringtone: Url | None = None
+    ringtone: Sound | None = None
     """Played to the caller until ``accept``, as ``play`` would; implies `early_media`."""
 
 
@@ -145,17 +145,20 @@ class Tts(Playback):
     end_of_stream: bool = False
     """With `streaming`: whether this is the last piece."""
     base64: bool = False
-    """Whether `text` is base64 of samples, s16le mono at the ``samplerate`` of the option, 16 kHz when it has none."""
+    """Whether `text` is base64 of samples, s16le mono at the ``samplerate`` of the option, 16 kHz when it has none; or
+    of a WAV file."""
+    cache_key: Line | None = None
+    """The bot's own name of what is said: with it, the same name is the same speech, whatever the text."""
     option: SynthesisOption | None = None
     """Laid over the call's ``tts`` option, field by field."""
 
     def pcm(self) -> bytes:
-        """Samples of a base64 `text`, s16le mono. Raises CommandError when it is something else."""
+        """Samples of a base64 `text`, s16le mono, or a WAV file. Raises CommandError when it is something else."""
         try:
             data = binascii.a2b_base64(self.text.encode(), strict_mode=True)
         except binascii.Error as error:
             raise CommandError(f'command "tts": "text" is not base64: {error}') from error
-        if len(data) % 2:
+        if len(data) % 2 and not data.startswith(b"RIFF"):
             raise CommandError(f'command "tts": "text" holds {len(data)} bytes: no whole 16-bit samples')
         return data
 
@@ -170,9 +173,11 @@ class Play(Playback):
     """Play a file."""
 
     command: Literal["play"] = "play"
-    url: Url
+    url: Sound
     """``http://``, ``https://``, or a name below the operator's folder of sounds; WAV, MP3, Ogg (Vorbis, Opus) or
     FLAC."""
+    offset_ms: Ms = 0
+    """Where in the file it begins."""
 
 
 class Interrupt(Model):

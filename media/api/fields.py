@@ -23,6 +23,7 @@ MAX_MS = 86_400_000
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _TOKEN = re.compile(r"[A-Za-z0-9.!%*_+`'~-]{1,128}")
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://|(data|file):", re.IGNORECASE)
 _SECONDS = re.compile(r"\s*([0-9]{1,6}(?:\.[0-9]{1,6})?)\s*s?\s*")
 _FORMATS = ("wav", "pcm", "pcmu", "pcma", "g722", "ogg")
 
@@ -96,6 +97,13 @@ def _single_line(value: str) -> str:
     return value
 
 
+def _sound(value: str) -> str:
+    scheme = _SCHEME.match(value)
+    if scheme is not None and (scheme[1] or "").lower() not in ("http", "https"):
+        raise ValueError("must be an http:// or https:// URL, or the name of a file in the folder of sounds")
+    return value
+
+
 def _phrase(value: str) -> str:
     return " ".join(_CONTROL.sub(" ", value).split())[:MAX_REASON]
 
@@ -139,6 +147,8 @@ Line = Annotated[str, StringConstraints(max_length=MAX_LINE), AfterValidator(_si
 Phrase = Annotated[str, AfterValidator(_phrase)]
 """A reason: made one line and cut to MAX_REASON characters, so that a hangup never fails for its wording."""
 Url = Annotated[str, StringConstraints(min_length=1, max_length=MAX_URL), AfterValidator(_single_line)]
+Sound = Annotated[Url, AfterValidator(_sound)]
+"""What can be played: an http or https URL, or the name of a local sound."""
 Sdp = Annotated[str, StringConstraints(max_length=MAX_SDP)]
 Secret = Annotated[str | None, StringConstraints(max_length=MAX_LINE), Field(repr=False)]
 Extra = Annotated[dict[str, Any] | None, Field(repr=False)]

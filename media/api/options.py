@@ -25,6 +25,7 @@ from media.api.fields import (
     Sdp,
     Seconds,
     Secret,
+    Sound,
     Speed,
     Url,
     Volume,
@@ -234,7 +235,7 @@ class ReferOption(Model):
     caller of ``/call`` hears."""
     timeout: Duration = 30.0
     """Seconds that the target may ring, as ``30``, ``"30"`` or ``"30s"``; then ``reject`` with code 408."""
-    moh: Url | None = None
+    moh: Sound | None = None
     """Music that the caller hears, again and again, until the target answers; takes what ``play`` takes. Ringing tone
     when absent, and until it is there."""
     asr: TranscriptionOption | None = None

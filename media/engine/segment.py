@@ -1,6 +1,7 @@
 """One playback: PCM that is played once, in order, and may still be growing while it plays."""
 
 from collections import deque
+from collections.abc import Callable
 from enum import Enum
 from typing import Protocol
 
@@ -42,12 +43,16 @@ class Segment:
 
     `play` is whatever the owner wants to find again in the events about this segment. Where the playout has
     another rate, samples are converted while they are loaded; the filter holds up to 120 ms back until more
-    follow or the segment is closed.
+    follow or the segment is closed. `loaded` is called when samples were taken: a source that makes them faster
+    than they are heard may wait for it.
     """
 
-    def __init__(self, play: object = None, rate: int = RATE) -> None:
+    def __init__(
+        self, play: object = None, rate: int = RATE, loaded: Callable[[], None] | None = None
+    ) -> None:
         self.play = play
         self.rate = rate
+        self._on_load = loaded
         self.state = State.NEW
         self.closed = False
         self.total = 0
@@ -117,6 +122,8 @@ class Segment:
         else:
             pieces = self._converter.load(self._chunks, room, last=self.closed)
         self._loaded += sum(map(len, pieces))
+        if pieces and self._on_load is not None:
+            self._on_load()
         return pieces
 
     @property

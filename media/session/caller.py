@@ -11,6 +11,7 @@ from media.api.calltype import CallType
 from media.api.commands import CallOption
 from media.api.options import RecorderOption
 from media.engine.wire import Form
+from media.session import playback
 from media.session.clock import now_ms
 from media.session.hearing import Hearing
 from media.session.inactivity import Inactivity
@@ -106,6 +107,7 @@ class Caller:
         self.recording.answered()
         for sender, message in complaints(option):
             session.error(sender, message, 501)
+        playback.answered(session)
         if self.slot is None:
             return
         if option.subscribe and session.arrival.call_type is not CallType.WEBSOCKET:
@@ -122,14 +124,14 @@ class Caller:
             self.recording.start(self.slot, option)
 
     def mute(self, *, muted: bool) -> None:
-        """Hear nothing of the caller, or hear again; nothing before there is a slot."""
-        if self.slot is not None:
+        """Hear nothing of the caller, or hear again; nothing before it can be heard."""
+        if self.slot is not None and self.since is not None:
             self.muted = muted
             self._engine.mute_in(self.slot, muted=muted)
 
     def tones_are_reported_otherwise(self) -> None:
         """A key came by SIP INFO: its tone in the audio would be the same key once more."""
-        if self.slot is not None:
+        if self.slot is not None and self.since is not None:
             self._engine.detect_tones(self.slot, on=False)
 
     def release(self) -> None:

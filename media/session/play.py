@@ -1,6 +1,5 @@
 """A play: what one ``play`` command, or all ``tts`` commands with one playId, put on the server-side track."""
 
-import asyncio
 import secrets
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
@@ -8,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from media.engine.segment import Segment, State
+from media.speech.sentences import Sentences, words
+from media.speech.text import clean
 from media.speech.tts.base import Synthesis
 from media.speech.voice import Samples
 
@@ -15,6 +16,8 @@ Audio = Synthesis | AsyncGenerator[Samples, None]
 """Chunks of PCM, mono; an error while they are made is a MediaError."""
 Source = Callable[[int], Audio]
 """Makes audio at a rate, 8000 or 16000 Hz."""
+WORD_MS = 250
+"""What a word lasts about; how much of a text was heard is estimated by it while not all of its audio is there."""
 
 
 class Kind(Enum):
@@ -22,6 +25,71 @@ class Kind(Enum):
 
     TTS = "tts"
     FILE = "play"
+
+
+@dataclass(slots=True, eq=False)
+class Piece:
+    """A text or a file, on its way from its source to the caller's ear."""
+
+    text: str
+    source: Source
+    segment: Segment | None = None
+    """Its audio; None until it is being made."""
+
+    @property
+    def total_ms(self) -> float:
+        """How much audio there is so far."""
+        return 0 if self.segment is None else self.segment.total * 1000 / self.segment.rate
+
+    @property
+    def played_ms(self) -> float:
+        """How much has been heard."""
+        return 0 if self.segment is None else self.segment.played * 1000 / self.segment.rate
+
+    @property
+    def unheard_ms(self) -> float:
+        """How much audio waits."""
+        return self.total_ms - self.played_ms
+
+    @property
+    def finished(self) -> bool:
+        """Whether it was made and heard."""
+        segment = self.segment
+        return segment is not None and segment.closed and segment.played >= segment.total
+
+    @property
+    def position(self) -> int:
+        """How many of its words were spoken, by share of time."""
+        if self.segment is None or not self.segment.played:
+            return 0
+        count = words(self.text)
+        whole = self.total_ms if self.segment.closed else max(self.total_ms, count * WORD_MS)
+        return int(count * self.played_ms / whole)
+
+
+class Stream:
+    """The texts of a play that are pieces of one text, such as the words of a language model."""
+
+    def __init__(self, speak: Callable[[str], Source]) -> None:
+        self.open = True
+        """Whether more is to come."""
+        self._speak = speak
+        self._sentences = Sentences()
+
+    def feed(self, text: str) -> list[Piece]:
+        """What `text` completes; behind the end, every text is complete."""
+        done = self._sentences.feed(text)
+        return self._pieces(done if self.open else [*done, *self._sentences.flush()])
+
+    def end(self) -> list[Piece]:
+        """Nothing follows: what waited to be completed."""
+        self.open = False
+        return self._pieces(self._sentences.flush())
+
+    def _pieces(self, texts: list[str]) -> list[Piece]:
+        # Marks alone, such as a bracket that closes a sentence, are nothing to say.
+        said = (text for text in texts if any(map(str.isalnum, clean(text))))
+        return [Piece(text, self._speak(text)) for text in said]
 
 
 @dataclass(slots=True, eq=False)
@@ -34,45 +102,68 @@ class Play:
     auto_hangup: bool = False
     wait_input: float | None = None
     """Seconds to wait for the caller after the end; None or 0: not at all."""
+    commands: int = 0
+    """How many made it what it is."""
     texts: list[str] = field(default_factory=list)
     """What it says, in order, so far."""
-    sources: deque[Source] = field(default_factory=deque)
-    """Audio still to be made."""
-    segments: list[Segment] = field(default_factory=list)
-    streaming: bool = False
-    """Whether its texts are pieces of one stream."""
+    stream: Stream | None = None
+    """Set when its texts are pieces of one text; then it lasts until that ends."""
+    at_once: int = 1
+    """Pieces that may be made at the same time."""
+    waiting: deque[Piece] = field(default_factory=deque)
+    """To be made."""
+    pieces: deque[Piece] = field(default_factory=deque)
+    """Those being made, and made ones that were not heard to their end."""
     started: bool = False
-    maker: asyncio.Task[None] | None = None
-    """Makes its audio; None when all that was asked for is made."""
+    gone_ms: float = 0
+    """Audio of the pieces before those."""
+    gone_words: int = 0
+
+    @property
+    def streaming(self) -> bool:
+        """Whether its texts are pieces of one text."""
+        return self.stream is not None
+
+    @property
+    def subtitle(self) -> str:
+        """The text so far."""
+        return "".join(self.texts) if self.streaming else " ".join(text for text in self.texts if text)
+
+    @property
+    def position(self) -> int:
+        """Index of the word of the subtitle that is being spoken."""
+        spoken = self.gone_words + sum(piece.position for piece in self.pieces)
+        return max(0, min(spoken, words(self.subtitle) - 1))
 
     @property
     def played_ms(self) -> int:
         """How much has been heard."""
-        return sum(segment.played * 1000 // segment.rate for segment in self.segments)
+        return int(self.gone_ms + sum(piece.played_ms for piece in self.pieces))
 
     @property
     def total_ms(self) -> int:
         """How much audio there is so far."""
-        return sum(segment.total * 1000 // segment.rate for segment in self.segments)
+        return int(self.gone_ms + sum(piece.total_ms for piece in self.pieces))
 
     @property
-    def finished(self) -> bool:
-        """Whether everything was made and heard."""
-        return self.maker is None and all(s.closed and s.played >= s.total for s in self.segments)
+    def idle(self) -> bool:
+        """Whether everything that was asked for was made and heard."""
+        return not self.waiting and all(piece.finished for piece in self.pieces)
 
     @property
-    def heard(self) -> Segment | None:
-        """The segment that is being heard, if any."""
-        return next((s for s in self.segments if s.state is State.PLAYING), None)
+    def heard(self) -> Piece | None:
+        """The piece that is being heard, if any."""
+        playing = (p for p in self.pieces if p.segment is not None and p.segment.state is State.PLAYING)
+        return next(playing, None)
+
+    def retire(self) -> None:
+        """Forget, but for how long they were, the pieces at the front that were heard to their end."""
+        while self.pieces and self.pieces[0].finished:
+            piece = self.pieces.popleft()
+            self.gone_ms += piece.total_ms
+            self.gone_words += words(piece.text)
 
     def forgo(self) -> None:
         """What should follow its end does not."""
         self.auto_hangup = False
         self.wait_input = None
-
-    def make_no_more(self) -> None:
-        """Leave audio unmade that was asked for."""
-        self.sources.clear()
-        if self.maker is not None:
-            self.maker.cancel()
-            self.maker = None

@@ -3,19 +3,25 @@
 Audio reaches the engine as segments; the engine reports when the first sample of a segment leaves and when its last
 has left. A play with another playId replaces the present one at once; the same playId continues it.
 
+A play ends when all that was asked for was heard. One whose text is streamed waits for more until its end is told;
+when it is silent and nothing comes for STALL_SECONDS, it is ended.
+
 What is on may be paused and muted; both end with it, or when it is replaced.
 """
 
-import logging
-from contextlib import aclosing
+import asyncio
+from collections import deque
+from collections.abc import Callable
 from typing import Protocol
 
-from control.errors import MediaError
+from control.errors import MediaError, SpeechError
 from control.tasks import Tasks
-from media.engine.segment import Segment, State
-from media.session.play import Kind, Play, Source
+from media.engine.segment import Segment
+from media.session.making import Maker
+from media.session.play import Kind, Piece, Play, Source, Stream
 
-log = logging.getLogger(__name__)
+STALL_SECONDS = 10
+"""A streamed text that is silent for so long, with nothing new, has been forgotten by its sender."""
 
 
 class Output(Protocol):
@@ -71,6 +77,8 @@ class Player:
         """Interrupted, and heard to the end of a text."""
         self._paused = self._muted = False
         self._tasks = Tasks("player")
+        self._maker = Maker(output, self._tasks, listener.play_failed, self.settle)
+        self._stall: asyncio.TimerHandle | None = None
 
     @property
     def current(self) -> Play | None:
@@ -82,20 +90,41 @@ class Player:
         """Whether anything is on."""
         return self._current is not None or self._leaving is not None
 
-    def say(self, text: str, source: Source, play_id: str | None, *, streaming: bool = False) -> Play:
-        """Add speech to the play with this playId, replacing a play with another."""
+    def speaking(self, play_id: str | None) -> Play | None:
+        """The play that a text with this playId continues, if any."""
         play = self._current
-        if play is None or play.kind is not Kind.TTS or play.play_id != play_id:
-            play = self._put(Play(Kind.TTS, play_id, streaming=streaming))
-        play.texts.append(text)
-        self._add(play, source)
+        return play if play is not None and play.kind is Kind.TTS and play.play_id == play_id else None
+
+    def say(self, play_id: str | None, stream: Callable[[Play], Stream | None] = lambda _: None) -> Play:
+        """The play of speech with this playId; a new one, which replaces what is on, where there is none.
+
+        `stream` makes that of a new play whose texts are pieces of one text. `settle` it when all is added.
+        """
+        play = self.speaking(play_id)
+        if play is None:
+            play = self._put(Play(Kind.TTS, play_id))
+            play.stream = stream(play)
         return play
 
     def play(self, source: Source, play_id: str) -> Play:
         """Replace what is on by a file."""
         play = self._put(Play(Kind.FILE, play_id))
-        self._add(play, source)
+        self._maker.add(play, [Piece("", source)])
         return play
+
+    def add(self, play: Play, text: str, source: Source | None) -> None:
+        """Go on with `text` in `play`, which is not streamed; without a source it makes no sound."""
+        play.texts.append(text)
+        if source is not None:
+            self._maker.add(play, [Piece(text, source)])
+
+    def feed(self, play: Play, stream: Stream, text: str, *, end: bool) -> None:
+        """Go on with a piece of the streamed text of `play`; `end`: it is the last."""
+        self._be_patient()
+        play.texts.append(text)
+        self._maker.add(play, stream.feed(text))
+        if end:
+            self._maker.add(play, stream.end())
 
     def interrupt(self, *, graceful: bool = False, fade_ms: int = 0) -> Play | None:
         """Cut what is on, within `fade_ms`; the play that was cut, or None.
@@ -130,7 +159,8 @@ class Player:
     def segment_started(self, segment: Segment) -> None:
         """The engine sends the first frame of `segment`."""
         play = self._owner(segment)
-        if play is not None and not play.started:
+        # One that could not be made has nothing to be heard: the next one begins the play.
+        if play is not None and not play.started and segment.total:
             play.started = True
             self._listener.play_started(play)
 
@@ -138,16 +168,16 @@ class Player:
         """The engine has sent the last frame of `segment`."""
         play = self._owner(segment)
         if play is not None:
-            self._settle(play)
+            play.retire()
+            self.settle(play)
 
     async def close(self) -> None:
         """Stop making audio."""
-        await self._tasks.close()
+        self._be_patient()
+        await self._maker.close()
 
     def _owner(self, segment: Segment) -> Play | None:
-        return next(
-            (p for p in (self._leaving, self._current) if p is not None and segment in p.segments), None
-        )
+        return next((p for p in (self._leaving, self._current) if p is not None and p is segment.play), None)
 
     def _put(self, play: Play) -> Play:
         """Make `play` the current one: behind one of the same playId that still ends, else at once."""
@@ -167,11 +197,9 @@ class Player:
         if play is not None:
             self._listener.play_interrupted(play)
             play.forgo()
-            segment = heard.heard if play is heard else None
-            play.sources.clear()
-            if segment is None or segment.closed:
-                play.make_no_more()
-            play.segments = [s for s in play.segments if s is segment or s.state is State.ENDED]
+            kept = heard.heard if play is heard else None
+            self._maker.stop(play, kept)
+            play.pieces = deque(piece for piece in play.pieces if piece is kept)
         self._leaving = heard
         self._output.finish()
         return play
@@ -180,9 +208,10 @@ class Player:
         """Drop everything; the play that was not interrupted before, if any."""
         leaving, self._leaving = self._leaving, None
         play, self._current = self._current, None
+        self._be_patient()
         for each in (leaving, play):
             if each is not None:
-                each.make_no_more()
+                self._maker.stop(each)
                 each.forgo()
         self._output.stop(fade_ms)
         if leaving is not None:
@@ -199,31 +228,34 @@ class Player:
         self.resume()
         self.mute(muted=False)
 
-    def _add(self, play: Play, source: Source) -> None:
-        play.sources.append(source)
-        if play.maker is None:
-            play.maker = self._tasks.spawn(self._make(play))
+    def _be_patient(self) -> None:
+        """The streamed text goes on, or is over: nobody waits for it now."""
+        if self._stall is not None:
+            self._stall.cancel()
+            self._stall = None
 
-    async def _make(self, play: Play) -> None:
-        """Turn the sources of `play` into audio, one after the other, each a segment."""
-        while play.sources:
-            source = play.sources.popleft()
-            segment = Segment(rate=self._output.rate)
-            play.segments.append(segment)
-            self._output.enqueue(segment)
-            try:
-                async with aclosing(source(segment.rate)) as chunks:
-                    async for chunk in chunks:
-                        segment.append(chunk)
-            except MediaError as error:
-                self._listener.play_failed(play, error)
-            segment.close()
-        play.maker = None
-        self._settle(play)
+    def _stalled(self, play: Play, stream: Stream) -> None:
+        """The streamed text of `play` does not go on: say what there is of it, and end."""
+        self._stall = None
+        self._listener.play_failed(
+            play,
+            SpeechError(
+                f"no text came for {STALL_SECONDS} s after all was spoken: the stream is ended; "
+                'send "endOfStream": true with the last text',
+                408,
+            ),
+        )
+        self._maker.add(play, stream.end())
+        self.settle(play)
 
-    def _settle(self, play: Play) -> None:
-        """Report the end of `play` once everything was heard."""
-        if play not in (self._current, self._leaving) or not play.finished:
+    def settle(self, play: Play) -> None:
+        """Report the end of `play` if all was heard that was asked for."""
+        if play not in (self._current, self._leaving) or not play.idle:
+            return
+        if play.stream is not None and play.stream.open:
+            if self._stall is None:
+                loop = asyncio.get_running_loop()
+                self._stall = loop.call_later(STALL_SECONDS, self._stalled, play, play.stream)
             return
         if play is self._leaving:
             self._leaving = None

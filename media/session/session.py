@@ -37,6 +37,8 @@ from media.session.player import Player
 from media.session.state import CLOSE_CODES, STEPS, CallRecord, Parting, State
 from media.session.track import ServerSideTrack
 from media.session.transfer import Transfer
+from media.sounds import Sounds
+from media.speech.cache import SpeechCache
 from media.speech.tts.base import Tts
 
 log = logging.getLogger(__name__)
@@ -54,6 +56,8 @@ class Services:
     legs: LegClient
     tts: Tts
     fetcher: Fetcher
+    sounds: Sounds
+    spoken: SpeechCache
     recorder: Recorder
     records: Records
     tasks: Tasks
@@ -189,8 +193,8 @@ class Session:
 
     async def _run(self) -> None:
         await self.line.arrive()
-        while True:
-            while self._queue:
+        while self.state is not State.ENDED:
+            while self._queue and self.state is not State.ENDED:
                 await self._carry_out(self._queue.popleft())
             self._queued.clear()
             await self._queued.wait()

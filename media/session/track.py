@@ -1,7 +1,6 @@
 """The server-side track of a session: plays become segments of its slot, and events for the bot."""
 
 import asyncio
-import math
 from typing import Protocol
 
 from control.errors import MediaError
@@ -142,7 +141,11 @@ class ServerSideTrack:
         """Some of its audio could not be made."""
         self._owner.send(
             events.Error(
-                track_id=self.id, timestamp=now_ms(), sender=play.kind.value, error=str(error), code=500
+                track_id=self.id,
+                timestamp=now_ms(),
+                sender=play.kind.value,
+                error=str(error),
+                code=error.code,
             )
         )
 
@@ -157,18 +160,13 @@ class ServerSideTrack:
 
 def interruption(track_id: str, play: Play) -> events.Interruption:
     """The event of a cut play; `position` is the index of the word that was being spoken, by share of time."""
-    current, total = play.played_ms, play.total_ms
-    subtitle = position = None
-    if play.kind is Kind.TTS:
-        subtitle = " ".join(play.texts)
-        words = len(subtitle.split())
-        position = min(math.floor(words * current / total), max(words - 1, 0)) if total else 0
+    spoken = play.kind is Kind.TTS
     return events.Interruption(
         track_id=track_id,
         timestamp=now_ms(),
         play_id=play.play_id,
-        subtitle=subtitle,
-        position=position,
-        total_duration=total,
-        current=current,
+        subtitle=play.subtitle if spoken else None,
+        position=play.position if spoken else None,
+        total_duration=play.total_ms,
+        current=play.played_ms,
     )

@@ -25,13 +25,17 @@ from media.api.outbox import Outbox
 from media.engine import reports
 from media.engine.engine import Engine
 from media.fetch import Fetcher
+from media.files import LocalFiles
 from media.recorder import Recorder
 from media.records.service import Records
 from media.session.heard import heard
 from media.session.lines.sip import JOIN_SECONDS
 from media.session.session import Services, Session
 from media.session.state import State
+from media.sounds import Sounds
+from media.speech.cache import SpeechCache
 from media.speech.voice import Samples
+from media.store import Memory
 from tests.support.callworld import Clock
 from tests.support.farend import HOST, FarEnd
 
@@ -131,9 +135,12 @@ class FakeTts:
         self.asked: list[tuple[str, SynthesisOption | None, int]] = []
         self.made: list[Speech] = []
 
-    def synthesise(self, text: str, option: SynthesisOption | None, sample_rate: int) -> Speech:
+    def check(self, option: SynthesisOption | None) -> None:
         if option is not None and option.provider == "unknown":
-            raise SpeechError('tts provider "unknown" is not offered here')
+            raise SpeechError('tts provider "unknown" is not offered here', 501)
+
+    def synthesise(self, text: str, option: SynthesisOption | None, sample_rate: int) -> Speech:
+        self.check(option)
         self.asked.append((text, option, sample_rate))
         self.made.append(Speech(text, self.gate))
         return self.made[-1]
@@ -326,9 +333,7 @@ class Guest:
 
     async def made(self) -> None:
         """Wait until the audio of what is on is made."""
-        play = self.session.player.current
-        if play is not None and play.maker is not None:
-            await asyncio.wait([play.maker])
+        await self.session.player._tasks.settle()
 
     async def leave(self) -> None:
         """Close the socket."""
@@ -393,8 +398,13 @@ async def house(sounds: Path, slots: int = 4) -> AsyncIterator[House]:
         async with Fetcher() as fetcher:
             settings = Settings(media=Media(sounds=sounds), records=config.Records(folder=sounds / "records"))
             recorder = Recorder(sounds / "recordings", lambda callback: callback())
+            nothing = Memory(0)
+            library = Sounds(fetcher, LocalFiles(sounds), None, nothing)
+            spoken = SpeechCache(None, nothing)
             records = Records(settings.records, sounds / "recordings", "test")
-            services = Services(settings, engine, control, tts, fetcher, recorder, records, tasks)
+            services = Services(
+                settings, engine, control, tts, fetcher, library, spoken, recorder, records, tasks
+            )
             place = House(services, control, tts, far, Clock(asyncio.get_running_loop()))
             try:
                 yield place
@@ -405,5 +415,7 @@ async def house(sounds: Path, slots: int = 4) -> AsyncIterator[House]:
                 assert not place.slots
             finally:
                 await tasks.settle()
+                await place.services.sounds.close()
+                await place.services.spoken.settle()
                 recorder.close()
                 engine.close()

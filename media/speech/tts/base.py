@@ -25,5 +25,8 @@ class Tts(Protocol):
     name: str
     """As in ``option.provider`` and in the keys of metrics."""
 
+    def check(self, option: SynthesisOption | None) -> None:
+        """Raise SpeechError (501 for another provider) when `option` cannot be followed."""
+
     def synthesise(self, text: str, option: SynthesisOption | None, sample_rate: int) -> Synthesis:
         """Speak `text` as mono PCM at `sample_rate` Hz. Raises SpeechError for options it cannot follow."""

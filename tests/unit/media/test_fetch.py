@@ -53,6 +53,13 @@ async def audio(request: web.Request) -> web.Response:
     return web.Response(body=BODY)
 
 
+async def dated(request: web.Request) -> web.Response:
+    unchanged = "always" in request.query or request.headers.get("If-None-Match") == '"1"'
+    return web.Response(
+        status=304 if unchanged else 200, body=None if unchanged else BODY, headers={"ETag": '"1"'}
+    )
+
+
 async def missing(_: web.Request) -> web.Response:
     raise web.HTTPNotFound(text="internal details")
 
@@ -102,7 +109,7 @@ async def nowhere(_: web.Request) -> web.Response:
 @asynccontextmanager
 async def serving() -> AsyncIterator[TestServer]:
     app = web.Application()
-    for handler in (audio, missing, endless, stalled, broken, packed, redirect, nowhere):
+    for handler in (audio, dated, missing, endless, stalled, broken, packed, redirect, nowhere):
         app.router.add_get(f"/{handler.__name__}", handler)
     app.router.add_get("/down/{steps}", down)
     server = TestServer(app, host="127.0.0.1")
@@ -162,6 +169,38 @@ async def test_what_goes_wrong_is_told(path: str, complaint: str) -> None:
         message = await refusal(anywhere(), str(server.make_url("/")).rstrip("/") + path)
     assert message.endswith(complaint)
     assert "internal details" not in message
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        ("missing", 404),
+        ("nowhere", 502),
+        ("endless", 413),
+        ("stalled", 504),
+        ("broken", 502),
+        ("redirect?to=ftp://example.com/x", 400),
+    ],
+)
+async def test_what_goes_wrong_has_a_code(path: str, code: int) -> None:
+    async with serving() as server, anywhere(timeout=0.5) as fetcher:
+        with pytest.raises(AudioFileError) as caught:
+            await fetcher.fetch(str(server.make_url("/")) + path)
+    assert caught.value.code == code
+
+
+async def test_what_has_not_changed_has_no_body() -> None:
+    async with serving() as server, anywhere() as fetcher:
+        url = str(server.make_url("/dated"))
+        first = await fetcher.get(url)
+        assert (first.body, first.freshness.etag) == (BODY, '"1"')
+        assert (await fetcher.get(url, first.freshness)).body is None
+
+
+async def test_an_answer_that_nobody_asked_for_is_refused() -> None:
+    async with serving() as server:
+        message = await refusal(anywhere(), str(server.make_url("/dated?always")))
+    assert message.endswith("the server answered 304")
 
 
 async def test_a_declared_size_is_enough_to_refuse() -> None:

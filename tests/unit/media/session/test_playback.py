@@ -14,7 +14,10 @@ from control.api import models
 from media.engine import g711
 from media.engine.arrays import FRAME
 from media.fetch import Fetcher
+from media.files import LocalFiles
 from media.session.state import State
+from media.sounds import Sounds
+from media.store import Memory
 from tests.support import wav
 from tests.support.sessions import WORD, Guest, House, idle
 
@@ -40,6 +43,12 @@ def story(guest: Guest) -> list[str]:
 def samples(*values: int, count: int = 1) -> str:
     """Base64 of s16le samples."""
     return base64.b64encode(np.array(values * count, "<i2").tobytes()).decode()
+
+
+def anywhere(house: House, fetcher: Fetcher) -> None:
+    """Let `fetcher` fetch what is played."""
+    sounds = Sounds(fetcher, LocalFiles(house.services.settings.media.sounds), None, Memory(0))
+    house.services = replace(house.services, sounds=sounds)
 
 
 # Speaking
@@ -347,11 +356,17 @@ async def test_a_file_may_have_a_name_of_its_own_and_is_cut_without_words(
 
 
 @pytest.mark.parametrize(
-    "url",
-    ["missing.wav", "../secret.wav", "/etc/passwd", "file:///etc/passwd", "noise.wav", "%2e%2e/secret.wav"],
+    ("url", "code"),
+    [
+        ("missing.wav", 404),
+        ("../secret.wav", 403),
+        ("/etc/passwd", 403),
+        ("noise.wav", 415),
+        ("%2e%2e/secret.wav", 404),
+    ],
 )
 async def test_what_cannot_be_played_is_an_error_and_the_call_goes_on(
-    house: House, tmp_path: Path, url: str
+    house: House, tmp_path: Path, url: str, code: int
 ) -> None:
     (tmp_path / "noise.wav").write_bytes(b"no sound")
     wav.write(tmp_path.parent / "secret.wav", wav.tone(440, 0.1))
@@ -359,7 +374,7 @@ async def test_what_cannot_be_played_is_an_error_and_the_call_goes_on(
     await guest.do("play", url=url)
     await guest.made()
     error = guest.box.last("error")
-    assert (error["sender"], error["trackId"], error["code"]) == ("play", OURS, 500)
+    assert (error["sender"], error["trackId"], error["code"]) == ("play", OURS, code)
     assert str(tmp_path) not in error["error"]
     assert story(guest) == ["error", f"trackStart {url}", f"trackEnd {url}"]
     assert guest.box.last("trackEnd")["duration"] == 0
@@ -368,12 +383,47 @@ async def test_what_cannot_be_played_is_an_error_and_the_call_goes_on(
     assert guest.state is State.TALKING
 
 
+@pytest.mark.parametrize(
+    "url", ["", "ftp://example.com/a.wav", "file:///etc/passwd", "FILE:a.wav", "data:,a"]
+)
+@pytest.mark.parametrize("command", ["play", "ringing"])
+async def test_what_is_no_place_of_sounds_is_refused_at_the_door(
+    house: House, url: str, command: str
+) -> None:
+    guest = await caller(house)
+    await guest.do("tts", text="one", playId="a")
+    await guest.do(command, url=url, ringtone=url)
+    error = guest.box.last("error")
+    assert (error["sender"], error["code"]) == ("command", 400)
+    assert "must" in error["error"]
+    assert (await guest.hear("trackEnd"))["playId"] == "a"
+
+
+@pytest.mark.parametrize(("offset", "milliseconds"), [(0, 1000), (600, 400), (5000, 0)])
+async def test_a_file_may_begin_later(house: House, tmp_path: Path, offset: int, milliseconds: int) -> None:
+    wav.write(tmp_path / "a.wav", wav.tone(440, 1))
+    guest = await caller(house)
+    await guest.do("play", url="a.wav", offsetMs=offset)
+    await guest.made()
+    if milliseconds:
+        await guest.hear("trackEnd")
+    assert guest.box.last("trackEnd")["duration"] == milliseconds
+
+
+async def test_a_file_that_fails_still_hangs_up(house: House) -> None:
+    guest = await caller(house)
+    await guest.do("play", url="missing.wav", autoHangup=True)
+    await guest.made()
+    assert guest.check_end()["reason"] == "autohangup"
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "10.0.0.1", "[::1]", "169.254.169.254"])
 async def test_private_addresses_are_not_fetched_from(house: House, host: str) -> None:
     guest = await caller(house)
     await guest.do("play", url=f"http://{host}:9/a.wav")
     await guest.made()
     assert "not on the public internet" in guest.box.last("error")["error"]
+    assert guest.box.last("error")["code"] == 403
 
 
 async def test_a_url(house: House, tmp_path: Path) -> None:
@@ -385,7 +435,7 @@ async def test_a_url(house: House, tmp_path: Path) -> None:
     app = web.Application()
     app.router.add_get("/a.wav", sound)
     async with TestServer(app, host="127.0.0.1") as server, Fetcher(allow_private=True) as fetcher:
-        house.services = replace(house.services, fetcher=fetcher)
+        anywhere(house, fetcher)
         guest = await caller(house)
         url = str(server.make_url("/a.wav"))
         await guest.do("play", url=url)
@@ -405,7 +455,7 @@ async def test_a_new_play_does_not_wait_for_one_that_is_still_fetched(house: Hou
     app = web.Application()
     app.router.add_get("/a.wav", stuck)
     async with TestServer(app, host="127.0.0.1") as server, Fetcher(allow_private=True) as fetcher:
-        house.services = replace(house.services, fetcher=fetcher)
+        anywhere(house, fetcher)
         guest = await caller(house)
         await guest.do("play", url=str(server.make_url("/a.wav")), playId="a")
         await asked.wait()

@@ -137,7 +137,7 @@ async def test_what_has_no_text_to_end_is_cut_at_once(house: House, tmp_path: Pa
         await guest.do("play", url="a.wav", playId="a")
         await guest.made()
     else:
-        await guest.do("tts", text="one two", playId="a", streaming=what == "stream")
+        await guest.do("tts", text="one two. ", playId="a", streaming=what == "stream")
     if what != "unheard":
         house.tick(2)
     if what == "paused":

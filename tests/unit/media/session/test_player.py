@@ -14,9 +14,11 @@ from media.engine.arrays import FRAME
 from media.engine.playout import Playout
 from media.engine.reports import Event, SegmentEnded, SegmentStarted
 from media.engine.segment import Segment
-from media.session.play import Audio, Kind, Play
-from media.session.player import Player
+from media.session.making import AHEAD_MS
+from media.session.play import Audio, Kind, Play, Source, Stream
+from media.session.player import STALL_SECONDS, Player
 from media.speech.voice import Samples
+from tests.support.callworld import Clock
 from tests.support.sessions import idle
 
 
@@ -29,6 +31,8 @@ class Stage:
         """Milliseconds heard of each play that ended, in order."""
         self.fades: list[int] = []
         """Of all stops, in order."""
+        self.spoken: list[str] = []
+        """Texts that were streamed, as they were cut."""
         self.orders: list[str] = []
         self.rate = 8000
         self.player = Player(self, self)
@@ -88,9 +92,24 @@ class Stage:
                         self.player.segment_ended(segment)
 
     async def say(self, source: Callable[[], Audio], play_id: str | None = None, text: str = "x") -> Play:
-        play = self.player.say(text, lambda _rate: source(), play_id)
+        play = self.player.say(play_id)
+        self.player.add(play, text, lambda _rate: source())
+        self.player.settle(play)
         await idle()
         return play
+
+    async def stream(self, text: str, *, end: bool = False) -> Play:
+        """Words of a stream; each is a tick long, and made at once."""
+        play = self.player.say("s", lambda _: Stream(self._speak))
+        assert play.stream is not None
+        self.player.feed(play, play.stream, text, end=end)
+        self.player.settle(play)
+        await idle()
+        return play
+
+    def _speak(self, text: str) -> Source:
+        self.spoken.append(text)
+        return lambda _rate: audio(*[FRAME] * len(text.split()))()
 
 
 @pytest_asyncio.fixture(name="stage")
@@ -127,6 +146,11 @@ def failing(*lengths: int) -> Callable[[], Audio]:
         raise SpeechError("no voice")
 
     return chunks
+
+
+def made_by(make: Callable[[], Audio]) -> Source:
+    """A source that needs no rate."""
+    return lambda _rate: make()
 
 
 def refusing() -> Audio:
@@ -241,10 +265,10 @@ async def test_texts_are_made_in_order_and_one_at_a_time(stage: Stage) -> None:
     gate, made = asyncio.Event(), list[bool]()
     await stage.say(audio(FRAME, FRAME, gate=gate, closed=made), "a")
     play = await stage.say(audio(FRAME, closed=made), "a")
-    assert (len(play.sources), made) == (1, [])
+    assert (len(play.waiting), made) == (1, [])
     gate.set()
     await idle()
-    assert (len(play.sources), made) == (0, [True, True])
+    assert (len(play.waiting), made) == (0, [True, True])
     stage.tick(3)
     assert stage.heard == [60]
 
@@ -309,3 +333,154 @@ def test_an_interruption_counts_exactly_the_samples_that_left(lengths: list[int]
     over = ticks * FRAME >= total
     assert ("cut", "a") not in stage.log if over else stage.log[-1][0] in ("cut", "end")
     assert stage.log.count(("start", "a")) == stage.log.count(("end", "a")) == (ticks > 0 or total == 0)
+
+
+# Streamed texts
+
+
+async def test_a_stream_speaks_what_is_complete_and_waits_for_its_end(stage: Stage) -> None:
+    play = await stage.stream("One two. Three")
+    assert stage.spoken == ["One two. "]
+    stage.tick(5)
+    assert stage.log == [("start", "s")]
+    assert await stage.stream(" four", end=True) is play
+    assert stage.spoken == ["One two. ", "Three four"]
+    stage.tick(2)
+    assert stage.log == [("start", "s"), ("end", "s")]
+    assert (play.subtitle, stage.heard) == ("One two. Three four", [80])
+
+
+async def test_what_follows_the_end_of_a_stream_is_spoken_at_once(stage: Stage) -> None:
+    await stage.stream("One two", end=True)
+    await stage.stream("three")
+    assert stage.spoken == ["One two", "three"]
+    stage.tick(3)
+    assert stage.log == [("start", "s"), ("end", "s")]
+
+
+async def test_marks_alone_are_nothing_to_say(stage: Stage) -> None:
+    await stage.stream("你好。")
+    await stage.stream("」\n \U0001f600\n", end=True)
+    assert stage.spoken == ["你好。"]
+
+
+async def test_a_stalled_stream_says_the_rest_and_ends(stage: Stage) -> None:
+    clock = Clock(asyncio.get_running_loop())
+    await stage.stream("One two. Three")
+    await clock.advance(60)
+    assert stage.log == []
+    stage.tick(2)
+    await clock.advance(STALL_SECONDS - 1)
+    await stage.stream(" four")
+    await clock.advance(STALL_SECONDS - 1)
+    assert stage.log == [("start", "s")]
+    await clock.advance(1)
+    await idle()
+    (what, _) = stage.log[-1]
+    assert "no text came for 10 s" in what
+    assert stage.spoken == ["One two. ", "Three four"]
+    stage.tick(2)
+    assert stage.log[-1] == ("end", "s")
+    await clock.advance(60)
+    assert len(stage.log) == 3
+
+
+@pytest.mark.parametrize("how", ["interrupt", "replace", "end", "close"])
+async def test_nobody_waits_for_a_stream_that_is_over(stage: Stage, how: str) -> None:
+    clock = Clock(asyncio.get_running_loop())
+    await stage.stream("One")
+    match how:
+        case "interrupt":
+            stage.player.interrupt(graceful=True)
+        case "replace":
+            await stage.say(audio(FRAME), "other")
+        case "end":
+            await stage.stream("", end=True)
+        case "close":
+            await stage.player.close()
+    await clock.advance(60)
+    assert not any(what.startswith("fail") for what, _ in stage.log)
+
+
+# Several pieces at once, and no more than is needed
+
+
+async def test_pieces_are_made_at_once_and_heard_in_order(stage: Stage) -> None:
+    gate, made = asyncio.Event(), list[bool]()
+    play = stage.player.say("a")
+    play.at_once = 2
+    for source in (
+        audio(FRAME, FRAME, gate=gate),
+        audio(2 * FRAME, closed=made),
+        audio(3 * FRAME, gate=gate),
+    ):
+        stage.player.add(play, "x", made_by(source))
+    assert len(play.waiting) == 1
+    await idle()
+    assert (made, len(play.waiting)) == ([True], 0)
+    stage.tick(5)
+    assert play.played_ms == 20
+    gate.set()
+    await idle()
+    stage.tick(6)
+    assert stage.log == [("start", "a"), ("end", "a")]
+    assert stage.heard == [140]
+
+
+async def test_a_text_of_hours_is_made_as_it_is_heard(stage: Stage) -> None:
+    taken = 0
+
+    async def long() -> AsyncGenerator[Samples, None]:
+        nonlocal taken
+        for _ in range(200):
+            taken += 1
+            yield np.ones(8000, np.int16)
+
+    play = await stage.say(long, "a")
+    await idle(500)
+    assert taken == AHEAD_MS // 1000 + 2
+    for _ in range(190):
+        stage.tick(50)
+        await idle(4)
+        assert play.total_ms - play.played_ms <= AHEAD_MS + 1000
+    await idle(50)
+    stage.tick(1000)
+    assert (taken, stage.heard) == (200, [200_000])
+
+
+async def test_the_first_piece_never_waits_for_those_behind_it(stage: Stage) -> None:
+    gate = asyncio.Event()
+    play = stage.player.say("a")
+    play.at_once = 2
+    second = [8000] * 40
+    stage.player.add(play, "x", lambda _rate: audio(FRAME, *[8000] * 5, gate=gate)())
+    stage.player.add(play, "y", lambda _rate: audio(*second)())
+    await idle(300)
+    assert play.total_ms == 30_020
+    gate.set()
+    await idle(50)
+    assert play.total_ms == 35_020
+    for _ in range(50):
+        stage.tick(50)
+        await idle(4)
+    assert stage.heard == [45_020]
+
+
+async def test_a_graceful_interrupt_stops_what_is_made_ahead(stage: Stage) -> None:
+    closed = list[bool]()
+    gate = asyncio.Event()
+    play = stage.player.say("a")
+    play.at_once = 2
+    stage.player.add(play, "x", lambda _rate: audio(FRAME, FRAME, gate=gate)())
+    stage.player.add(play, "y", lambda _rate: audio(FRAME, FRAME, gate=gate, closed=closed)())
+    stage.player.add(play, "z", lambda _rate: audio(FRAME)())
+    await idle()
+    stage.tick()
+    stage.player.interrupt(graceful=True)
+    await idle()
+    assert closed == [True]
+    gate.set()
+    await idle()
+    stage.tick(3)
+    assert stage.log == [("start", "a"), ("cut", "a"), ("end", "a")]
+    assert stage.heard == [40]

@@ -1,7 +1,8 @@
 """What the bot is told of plays."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ from media.api import events
 from media.engine.arrays import FRAME
 from media.engine.engine import Engine
 from media.engine.segment import Segment, State
-from media.session.play import Kind, Play
+from media.session.play import Kind, Piece, Play
 from media.session.track import ServerSideTrack, interruption
+from media.speech.voice import Samples
 from tests.support.callworld import Clock
 from tests.support.farend import HOST, FarEnd, Stream
 
@@ -52,13 +54,21 @@ async def _desk() -> AsyncIterator[Desk]:
     engine.close()
 
 
-def play(kind: Kind = Kind.TTS, *, total: int = 0, played: int = 0, texts: tuple[str, ...] = ()) -> Play:
+def silent(rate: int) -> AsyncGenerator[Samples, None]:
+    raise AssertionError(f"nothing is made here, at {rate} Hz neither")
+
+
+def play(
+    kind: Kind = Kind.TTS, *, total: int = 0, played: int = 0, text: str = "", closed: bool = True
+) -> Play:
     """A play of which `played` of `total` samples were heard."""
     segment = Segment()
     segment.append(np.zeros(total, np.int16))
     segment.queue(_At(played), 0)
     segment.begin(0)
-    return Play(kind, "p", 7, texts=list(texts), segments=[segment], started=True)
+    segment.closed = closed
+    piece = Piece(text, silent, segment)
+    return Play(kind, "p", 7, texts=[text], pieces=deque([piece]), started=True)
 
 
 class _At:
@@ -182,10 +192,24 @@ async def test_a_failure_names_its_command(desk: Desk) -> None:
     ],
 )
 async def test_the_position_is_the_word_that_was_being_spoken(played: int, total: int, position: int) -> None:
-    event = interruption("ours", play(total=total, played=played, texts=("one two", "three four")))
+    event = interruption("ours", play(total=total, played=played, text="one two three four"))
     assert (event.subtitle, event.position) == ("one two three four", position)
     assert (event.current, event.total_duration) == (played // 8, total // 8)
     assert (event.track_id, event.play_id) == ("ours", "p")
+
+
+async def test_the_position_in_a_text_that_is_still_made_is_an_estimate() -> None:
+    unfinished = play(total=8000, played=4000, text="one two three four five six seven eight", closed=False)
+    assert (unfinished.position, interruption("ours", unfinished).total_duration) == (2, 1000)
+
+
+async def test_the_position_counts_what_was_spoken_before() -> None:
+    several = play(total=8000, played=4000, text="three four")
+    several.gone_words, several.gone_ms = 2, 500
+    several.texts.insert(0, "one two")
+    event = interruption("ours", several)
+    assert (event.subtitle, event.position) == ("one two three four", 3)
+    assert (event.current, event.total_duration) == (1000, 1500)
 
 
 async def test_speech_without_words_is_at_its_beginning() -> None:
