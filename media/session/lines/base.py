@@ -73,7 +73,7 @@ class Line(ABC):
         session.call.answer = now_ms()
         if stream is not None and not session.connect(stream):
             return
-        session.send(events.Answer(track_id=session.id, timestamp=session.call.answer, sdp=sdp))
+        session.send(events.Answer(track_id=session.id, timestamp=now_ms(), sdp=sdp))
         session.caller.answered()
         session.begin_playing()
         session.send(_set_up(session.call, session.call.answer))
@@ -95,7 +95,7 @@ def _set_up(call: CallRecord, answer: int) -> events.Metrics:
     """How long the call took from its begin to the answer, and to the ringing."""
     ringing = {} if call.ringing is None else {"ringing": call.ringing - call.start}
     return events.Metrics(
-        timestamp=answer, key="completed.call.setup", duration=answer - call.start, data=ringing
+        timestamp=now_ms(), key="completed.call.setup", duration=answer - call.start, data=ringing
     )
 
 
