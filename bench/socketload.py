@@ -11,6 +11,7 @@ import struct
 import time
 from dataclasses import dataclass, field
 from functools import partial
+from typing import cast
 
 import numpy as np
 import uvloop
@@ -18,6 +19,8 @@ import uvloop
 TICK = 0.020
 PHASES = 20
 """Sockets send in so many groups, a millisecond apart."""
+ASK_EVERY = 10
+"""Milliseconds from a command of one socket to that of the next."""
 FRAME = 640
 """Bytes of 20 ms of s16le at 16 kHz."""
 TEXT, BINARY, CLOSE, PING = 0x1, 0x2, 0x8, 0x9
@@ -61,7 +64,7 @@ class Socket(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Ask for the upgrade."""
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast("asyncio.Transport", transport)
         self.transport = transport
         transport.write(
             f"GET /call?id=load-{self._number}&dump=false HTTP/1.1\r\nHost: {self._host}\r\n"
@@ -166,8 +169,8 @@ async def pace(sockets: list[Socket], tally: Tally, seconds: float) -> float:
             if bot.transport is not None:
                 bot.transport.write(frame)
         tally.sent += len(group)
-        if group:
-            group[step // PHASES % len(group)].ask()
+        if not step % ASK_EVERY:
+            sockets[step // ASK_EVERY % len(sockets)].ask()
     return loop.time() - begin
 
 
@@ -200,7 +203,8 @@ async def run(port: int, count: int, seconds: float, sound: str) -> dict[str, ob
         "seconds": took,
         "sent": tally.sent - sent,
         "frames": tally.frames - frames,
-        "delays_ms": [round(delay * 1000, 2) for delay in tally.delays],
+        "commands": len(tally.delays),
+        "delays_ms": [float(np.quantile(tally.delays, part)) * 1000 for part in (0.5, 0.99, 1)],
         "gap_p99_ms": float(np.quantile(tally.gaps, 0.99)) * 1000 if tally.gaps else 0.0,
         "gap_max_ms": max(tally.gaps, default=0.0) * 1000,
         "errors": tally.errors[:5],

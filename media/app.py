@@ -35,7 +35,8 @@ from media.records.service import Records
 from media.session.clock import now_ms
 from media.session.heard import heard
 from media.session.lines.sip import full, join_pool
-from media.session.session import Services, Session
+from media.session.services import Services
+from media.session.session import Session
 from media.session.state import Parting, State
 from media.sounds import Sounds
 from media.speech.cache import SpeechCache
@@ -101,7 +102,6 @@ class Worker:
             self.engine,
             self.legs,
             EspeakTts(self.speech, settings.speech.speaker),
-            self.fetcher,
             self.sounds,
             self.spoken,
             self.recorder,

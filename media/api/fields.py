@@ -11,6 +11,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
 
+MAX_TEXT = 100_000
+"""Characters of a text to speak or to keep."""
 MAX_LINE = 1024
 """Characters of a URI, a name or an id."""
 MAX_REASON = 256
@@ -181,3 +183,5 @@ Format = Annotated[
     str, AfterValidator(_either(*_FORMATS)), WithJsonSchema({"type": "string", "enum": list(_FORMATS)})
 ]
 Codec = Annotated[str, StringConstraints(to_lower=True, max_length=32)]
+
+Text = Annotated[str, Field(max_length=MAX_TEXT)]

@@ -3,15 +3,13 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from control.errors import CommandError, EngineFullError
+from control.errors import CommandError, EngineFullError, SpeechError
 from control.rtpengine.media import Endpoint, Stream
 from control.sip.sdp import Direction
 from media.api import events
 from media.api.calltype import CallType
-from media.api.commands import CallOption
-from media.api.options import RecorderOption
+from media.api.options import CallOption, RecorderOption
 from media.engine.wire import Form
-from media.session import playback
 from media.session.clock import now_ms
 from media.session.hearing import Hearing
 from media.session.inactivity import Inactivity
@@ -107,7 +105,10 @@ class Caller:
         self.recording.answered()
         for sender, message in complaints(option):
             session.error(sender, message, 501)
-        playback.answered(session)
+        try:
+            session.services.tts.check(option.tts)
+        except SpeechError as error:
+            session.error("tts", str(error), error.code)
         if self.slot is None:
             return
         if option.subscribe and session.arrival.call_type is not CallType.WEBSOCKET:
@@ -129,8 +130,16 @@ class Caller:
             self.muted = muted
             self._engine.mute_in(self.slot, muted=muted)
 
-    def tones_are_reported_otherwise(self) -> None:
-        """A key came by SIP INFO: its tone in the audio would be the same key once more."""
+    def pressed(self, digit: str) -> None:
+        """The caller pressed a key; one who is muted did not."""
+        session = self._session
+        if not self.muted:
+            session.track.input_heard()
+            session.send(events.Dtmf(track_id=session.id, timestamp=now_ms(), digit=digit))
+
+    def pressed_by_signal(self, digit: str) -> None:
+        """The same by SIP INFO: its tone in the audio would be the same key once more."""
+        self.pressed(digit)
         if self.slot is not None and self.since is not None:
             self._engine.detect_tones(self.slot, on=False)
 

@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING
 
 from media.engine import reports
-from media.session import playback
 from media.session.clock import now_ms
 from media.session.state import State
 
@@ -19,7 +18,7 @@ def heard(session: "Session", event: reports.Event) -> None:
         return
     match event:
         case reports.DigitPressed(digit=digit):
-            playback.digit(session, digit)
+            session.caller.pressed(digit)
         case reports.SegmentStarted(segment=segment):
             if session.state is State.TALKING:
                 session.call.first_audio = session.call.first_audio or now_ms()

@@ -10,8 +10,8 @@ from control.errors import MediaError
 from media.api import events
 from media.engine.background import Loop
 from media.engine.tones import tone
-from media.session import playback
 from media.session.clock import now_ms
+from media.session.sound import sound
 
 if TYPE_CHECKING:
     from media.session.session import Session
@@ -51,7 +51,7 @@ class Music:
     async def _load(self, url: str) -> None:
         rate = self._engine.rate(self._slot)
         try:
-            pcm = [chunk async for chunk in playback.file_source(self._session.services, url)(rate)]
+            pcm = [chunk async for chunk in sound(self._session.services, url)(rate)]
             if sum(map(len, pcm)):
                 self._engine.background(self._slot, Loop(np.concatenate(pcm), rate), 1.0, 0.3)
         except MediaError as error:

@@ -9,75 +9,31 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Coroutine
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from aiohttp import WSCloseCode
 
-from control.api.client import LegClient
 from control.api.models import Done, Ended, Incoming, Message, Notice
-from control.config import Settings
 from control.errors import CommandError, LegError, MediaError
 from control.rtpengine.media import Stream
 from control.tasks import Tasks
 from media.api import commands, events
 from media.api.gate import Arrival, CallSummary
 from media.api.masking import masked
+from media.api.options import CallOption
 from media.api.outbox import Outbox
-from media.engine.engine import Engine
-from media.fetch import Fetcher
-from media.recorder import Recorder
-from media.records.service import Records
-from media.session import muting, playback
+from media.commands.base import Queued, Urgent
 from media.session.caller import Caller
 from media.session.clock import now_ms
 from media.session.ending import facts, hangup_event
 from media.session.lines import LINES, status
 from media.session.player import Player
+from media.session.services import Directory, Services
 from media.session.state import CLOSE_CODES, STEPS, CallRecord, Parting, State
 from media.session.track import ServerSideTrack
 from media.session.transfer import Transfer
-from media.sounds import Sounds
-from media.speech.cache import SpeechCache
-from media.speech.tts.base import Tts
 
 log = logging.getLogger(__name__)
-
-PLAYING_COMMANDS = commands.Tts | commands.Play | commands.Pause | commands.Resume
-"""What ``interrupt`` makes pointless while it waits."""
-
-
-@dataclass(frozen=True, slots=True)
-class Services:
-    """What a worker offers to its sessions."""
-
-    settings: Settings
-    engine: Engine
-    legs: LegClient
-    tts: Tts
-    fetcher: Fetcher
-    sounds: Sounds
-    spoken: SpeechCache
-    recorder: Recorder
-    records: Records
-    tasks: Tasks
-    """Owns what must outlive a session, such as the last request about its leg."""
-
-
-class Directory(Protocol):
-    """Who must know of a session's slots and end."""
-
-    def took_slot(self, session: "Session", slot: int) -> None:
-        """`slot` of the engine belongs to `session` from now on."""
-
-    def gave_slot(self, slot: int) -> None:
-        """`slot` belongs to nobody any more."""
-
-    def described(self, session: "Session") -> None:
-        """The option of `session`'s call is known."""
-
-    def ended(self, session: "Session") -> None:
-        """`session` is over."""
 
 
 class Session:
@@ -91,7 +47,7 @@ class Session:
         self.state = State.IDLE
         self.leg: str | None = None
         self.call = CallRecord()
-        self.option = commands.CallOption()
+        self.option = CallOption()
         self.track = ServerSideTrack(self, services.engine, arrival.track_id)
         self.player = Player(self.track, self.track)
         self.caller = Caller(self)
@@ -100,11 +56,16 @@ class Session:
         self.journal = services.records.open(self.id, dump=arrival.dump)
         self._outbox = outbox
         self._created = now_ms()
-        self._queue: deque[commands.Command] = deque()
+        self._queue: deque[Queued] = deque()
         self._queued = asyncio.Event()
         self._tasks = Tasks(f"session {self.id}")
         self._runner: asyncio.Task[None] | None = None
         """Carries out the commands."""
+
+    @property
+    def over(self) -> bool:
+        """Whether the session has ended."""
+        return self.state is State.ENDED
 
     def step(self, state: State) -> None:
         """Change the state; the only place where it changes."""
@@ -135,7 +96,7 @@ class Session:
 
     def receive(self, text: str) -> None:
         """A command came in. ``hangup`` and ``interrupt`` overtake what waits; the rest keeps its order."""
-        if self.state is State.ENDED:
+        if self.over:
             return
         try:
             command = commands.parse(text)
@@ -145,23 +106,18 @@ class Session:
             return
         self.journal.command(command, len(text))
         try:
-            match command:
-                case commands.Hangup():
-                    self._hang_up(command)
-                case commands.Interrupt():
-                    self._queue = deque(
-                        queued for queued in self._queue if not isinstance(queued, PLAYING_COMMANDS)
-                    )
-                    self.interrupt(graceful=command.graceful, fade_ms=command.fade_out_ms or 0)
-                case _:
-                    self._queue.append(command)
-                    self._queued.set()
+            if isinstance(command, Urgent):
+                command.check(self)
+                command.act(self)
+            else:
+                self._queue.append(command)
+                self._queued.set()
         except CommandError as error:
             self.error("command", str(error), error.code)
 
     def receive_binary(self, data: bytes) -> None:
         """A binary frame came in: audio, where it comes this way."""
-        if self.state is not State.ENDED:
+        if not self.over:
             self.line.audio(data)
 
     def pinged(self, payload: str) -> None:
@@ -187,52 +143,26 @@ class Session:
         await self.player.close()
         await self._tasks.close()
 
+    def forget_plays(self) -> None:
+        """Carry out none of the waiting commands that would play something."""
+        self._queue = deque(command for command in self._queue if not command.plays)
+
     async def commanded(self) -> None:
         """Wait until a command waits to be carried out."""
         await self._queued.wait()
 
     async def _run(self) -> None:
         await self.line.arrive()
-        while self.state is not State.ENDED:
-            while self._queue and self.state is not State.ENDED:
+        while not self.over:
+            while self._queue and not self.over:
                 await self._carry_out(self._queue.popleft())
             self._queued.clear()
             await self._queued.wait()
 
-    async def _carry_out(self, command: commands.Command) -> None:
+    async def _carry_out(self, command: Queued) -> None:
         try:
-            match command:
-                case commands.Invite():
-                    self.require(command.command, State.IDLE, State.WAITING)
-                    await self.line.invite(command)
-                case commands.Ringing():
-                    await self.line.ringing(command)
-                case commands.Accept():
-                    await self.line.accept(command)
-                case commands.Reject():
-                    await self.line.reject(command)
-                case commands.Tts() | commands.Play() | commands.Dtmf() | commands.Mute() if (
-                    self._transferred
-                ):
-                    raise self._elsewhere(command)
-                case commands.Tts():
-                    playback.tts(self, command)
-                case commands.Play():
-                    playback.play(self, command)
-                case commands.Pause():
-                    playback.pause(self, command)
-                case commands.Resume():
-                    playback.resume(self, command)
-                case commands.Mute():
-                    muting.mute(self, command)
-                case commands.Unmute():
-                    muting.unmute(self, command)
-                case commands.Refer():
-                    await Transfer.begin(self, command)
-                case commands.Dtmf():
-                    playback.press(self, command)
-                case commands.History():
-                    playback.history(self, command)
+            command.check(self)
+            await command.carry_out(self)
         except CommandError as error:
             self.error("command", str(error), error.code)
         except LegError as error:
@@ -253,14 +183,14 @@ class Session:
             self.error("media", str(error), 500)
             self.finish("system", "failed")
             return False
-        return self.state is not State.ENDED and self.slot is not None
+        return not self.over and self.slot is not None
 
     def begin_playing(self) -> None:
         """The far end can hear: what was said before is played now."""
         if self.slot is not None:
             self.track.attach(self.slot)
 
-    def remember(self, option: commands.CallOption) -> None:
+    def remember(self, option: CallOption) -> None:
         """Keep what later commands and the end of the call need."""
         self.option = option
         self.call.extra = option.extra
@@ -269,18 +199,6 @@ class Session:
         self.directory.described(self)
 
     # Notices
-
-    @property
-    def _transferred(self) -> bool:
-        """Whether the caller talks to somebody else."""
-        return self.transfer is not None and self.transfer.connected
-
-    def _elsewhere(self, command: commands.Command) -> CommandError:
-        return CommandError(
-            f'command "{command.command}" does not fit now: the caller talks to the target of a transfer; '
-            '"hangup" with "refer" brings it back',
-            409,
-        )
 
     def noticed(self, notice: Notice) -> None:
         """Control reports something of a leg of this session; of one that is no more its own, nothing is left to do."""
@@ -334,19 +252,9 @@ class Session:
         """End the call on our side."""
         self.finish("system", reason)
 
-    def _hang_up(self, command: commands.Hangup) -> None:
-        """End the call, or with ``refer`` only the transfer, whatever it is doing."""
-        if command.refer and self.transfer is not None:
-            self.transfer.hang_up(command)
-        elif command.refer:
-            raise CommandError('command "hangup": there is no transfer that "refer" could end', 409)
-        else:
-            self.call.bye_headers |= command.headers or {}
-            self.finish(command.initiator or "system", command.reason or "system")
-
     def finish(self, initiator: str, reason: str, parting: Parting = Parting.HANG_UP) -> None:
         """End the session; the first call of this decides how, any other does nothing."""
-        if self.state is State.ENDED:
+        if self.over:
             return
         farewell = self.line.farewell(reason, parting)
         began = self.state not in (State.IDLE, State.WAITING)

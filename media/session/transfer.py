@@ -6,13 +6,15 @@ bridges between the two slots. When the target is gone the caller is hung up, or
 """
 
 import logging
+from collections.abc import Mapping
 from enum import Enum
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from control.api import models
 from control.errors import CommandError, EngineFullError, LegError, MediaError
 from control.rtpengine.media import Endpoint, Stream
-from media.api import commands, events
+from media.api import events
 from media.api.calltype import CallType
 from media.api.options import ReferOption, SipOption
 from media.engine import reports
@@ -25,6 +27,7 @@ from media.session.state import State, TransferRecord
 from media.session.unoffered import complaints
 
 if TYPE_CHECKING:
+    from media.commands.refer import Refer
     from media.session.session import Session
 
 log = logging.getLogger(__name__)
@@ -41,7 +44,7 @@ class Phase(Enum):
 class Transfer:
     """The target's leg and slot, from the command to the end of either."""
 
-    def __init__(self, session: "Session", command: commands.Refer, slot: int, caller_slot: int) -> None:
+    def __init__(self, session: "Session", command: "Refer", slot: int, caller_slot: int) -> None:
         self._session = session
         self._engine = session.services.engine
         self._command = command
@@ -56,7 +59,7 @@ class Transfer:
         self._music = Music(session, caller_slot, command.options.moh)
 
     @classmethod
-    async def begin(cls, session: "Session", command: commands.Refer) -> None:
+    async def begin(cls, session: "Session", command: "Refer") -> None:
         """Call the target. Raises CommandError when that does not fit now."""
         session.require(command.command, State.TALKING)
         if session.transfer is not None:
@@ -194,7 +197,7 @@ class Transfer:
             engine.connect(self.slot, stream)
         except MediaError as error:
             session.error("refer", str(error), 500)
-            self.hang_up(commands.Hangup(reason="failed", refer=True))
+            self.hang_up("failed")
             return False
         if self._joined is None:
             self._joined = now_ms()
@@ -216,18 +219,15 @@ class Transfer:
 
     # The end
 
-    def hang_up(self, command: commands.Hangup) -> None:
+    def hang_up(self, reason: str, headers: Mapping[str, str] = MappingProxyType({})) -> None:
         """End the target's leg because the bot wants it."""
-        headers = command.headers or {}
         if self.leg is not None:
-            self._session.tell_control(
-                models.Hangup(leg=self.leg, reason=command.reason or "system", headers=headers)
-            )
+            self._session.tell_control(models.Hangup(leg=self.leg, reason=reason, headers=dict(headers)))
         if self.connected:
-            self._farewell("system", command.reason or "system")
+            self._farewell("system", reason)
             self._leave()
         elif self._phase is Phase.CALLING:
-            self._refused(487, command.reason or "cancelled")
+            self._refused(487, reason)
 
     def close(self) -> None:
         """The session ends."""

@@ -30,7 +30,8 @@ from media.recorder import Recorder
 from media.records.service import Records
 from media.session.heard import heard
 from media.session.lines.sip import JOIN_SECONDS
-from media.session.session import Services, Session
+from media.session.services import Services
+from media.session.session import Session
 from media.session.state import State
 from media.sounds import Sounds
 from media.speech.cache import SpeechCache
@@ -402,9 +403,7 @@ async def house(sounds: Path, slots: int = 4) -> AsyncIterator[House]:
             library = Sounds(fetcher, LocalFiles(sounds), None, nothing)
             spoken = SpeechCache(None, nothing)
             records = Records(settings.records, sounds / "recordings", "test")
-            services = Services(
-                settings, engine, control, tts, fetcher, library, spoken, recorder, records, tasks
-            )
+            services = Services(settings, engine, control, tts, library, spoken, recorder, records, tasks)
             place = House(services, control, tts, far, Clock(asyncio.get_running_loop()))
             try:
                 yield place

@@ -6,7 +6,12 @@ from typing import TYPE_CHECKING
 from control.api import models
 from control.errors import CommandError, LegError
 from control.rtpengine.media import Stream
-from media.api import commands, events
+from media.api import events
+from media.commands.accept import Accept
+from media.commands.base import BotCommand
+from media.commands.invite import Invite
+from media.commands.reject import Reject
+from media.commands.ringing import Ringing
 from media.session.clock import now_ms
 from media.session.state import CallRecord, Parting, State
 
@@ -32,18 +37,18 @@ class Line(ABC):
         return
 
     @abstractmethod
-    async def invite(self, command: commands.Invite) -> None:
+    async def invite(self, command: Invite) -> None:
         """Make the call."""
 
-    async def ringing(self, command: commands.Ringing) -> None:
+    async def ringing(self, command: Ringing) -> None:
         """Ring; calls that cannot come in refuse."""
         raise self._nothing_comes_in(command)
 
-    async def accept(self, command: commands.Accept) -> None:
+    async def accept(self, command: Accept) -> None:
         """Answer; calls that cannot come in refuse."""
         raise self._nothing_comes_in(command)
 
-    async def reject(self, command: commands.Reject) -> None:
+    async def reject(self, command: Reject) -> None:
         """Refuse the call; calls that cannot come in refuse this."""
         raise self._nothing_comes_in(command)
 
@@ -84,7 +89,7 @@ class Line(ABC):
         session.call.code = code
         session.send(events.Reject(track_id=session.id, timestamp=now_ms(), reason=reason, code=code))
 
-    def _nothing_comes_in(self, command: commands.Command) -> CommandError:
+    def _nothing_comes_in(self, command: BotCommand) -> CommandError:
         kind = self.session.arrival.call_type
         return CommandError(
             f'command "{command.command}": no calls come in on a session of type "{kind}"; use "invite"', 409

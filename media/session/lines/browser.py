@@ -4,7 +4,7 @@ import asyncio
 
 from control.api import models
 from control.errors import CommandError, LegError
-from media.api import commands
+from media.commands.invite import Invite
 from media.session.clock import now_ms
 from media.session.lines.base import Line, status
 from media.session.state import Parting, State
@@ -16,7 +16,7 @@ class BrowserLine(Line):
     gone_after = 30.0
     _handshake: asyncio.TimerHandle | None = None
 
-    async def invite(self, command: commands.Invite) -> None:
+    async def invite(self, command: Invite) -> None:
         """Take the browser's offer; the ``answer`` event brings ours."""
         session, option = self.session, command.option
         if not option.offer:

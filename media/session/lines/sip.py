@@ -6,13 +6,17 @@ from typing import TYPE_CHECKING
 
 from control.api import models
 from control.errors import CommandError, LegError, LegErrorCode
-from media.api import commands, events
+from media.api import events
 from media.api.gate import DEFAULT_POOL
-from media.api.options import RecorderOption
-from media.session import playback
+from media.api.options import RecorderOption, SipOption
+from media.commands.accept import Accept
+from media.commands.invite import Invite
+from media.commands.play import Play
+from media.commands.reject import Reject
+from media.commands.ringing import Ringing
 from media.session.clock import now_ms
 from media.session.lines.base import Line, status
-from media.session.play import Play
+from media.session.play import Play as Playback
 from media.session.state import Parting, State
 
 if TYPE_CHECKING:
@@ -25,7 +29,7 @@ JOIN_SECONDS = 0.5
 class SipLine(Line):
     """A leg of control's."""
 
-    _ringtone: Play | None = None
+    _ringtone: Playback | None = None
     _recorder: RecorderOption | None = None
     """As ``ringing`` asked for; holds from the answer on where there is no early media."""
 
@@ -55,7 +59,7 @@ class SipLine(Line):
             if error.code is not LegErrorCode.NO_SUCH_LEG:
                 _give_up(session, "sip", error)
 
-    async def invite(self, command: commands.Invite) -> None:
+    async def invite(self, command: Invite) -> None:
         """Dial out."""
         session, option = self.session, command.option
         if not option.callee:
@@ -68,7 +72,7 @@ class SipLine(Line):
         session.call.start = now_ms()
         session.remember(option)
         session.call.caller, session.call.callee = option.caller or "", option.callee
-        sip = option.sip or commands.SipOption()
+        sip = option.sip or SipOption()
         request = models.Invite(
             session=session.id,
             caller=option.caller,
@@ -90,7 +94,7 @@ class SipLine(Line):
         session.leg = invited.leg
         session.call.caller, session.call.callee = invited.caller, invited.callee
 
-    async def ringing(self, command: commands.Ringing) -> None:
+    async def ringing(self, command: Ringing) -> None:
         """Ring: 180, or 183 with early media."""
         session = self.session
         session.require(command.command, State.OFFERED)
@@ -109,9 +113,9 @@ class SipLine(Line):
             session.begin_playing()
             session.caller.record(command.recorder)
         if command.ringtone:
-            self._ringtone = playback.play(session, commands.Play(url=command.ringtone))
+            self._ringtone = Play(url=command.ringtone).start(session)
 
-    async def accept(self, command: commands.Accept) -> None:
+    async def accept(self, command: Accept) -> None:
         """Answer; the ``answer`` event follows when the caller has acknowledged."""
         session = self.session
         session.require(command.command, State.OFFERED)
@@ -131,7 +135,7 @@ class SipLine(Line):
         if media.stream is not None:
             session.connect(media.stream)
 
-    async def reject(self, command: commands.Reject) -> None:
+    async def reject(self, command: Reject) -> None:
         """Refuse."""
         session = self.session
         session.require(command.command, State.OFFERED)
@@ -181,8 +185,7 @@ class SipLine(Line):
             case models.MediaChanged(stream=stream):
                 session.connect(stream)
             case models.Digit(digit=digit):
-                session.caller.tones_are_reported_otherwise()
-                playback.digit(session, digit)
+                session.caller.pressed_by_signal(digit)
             case models.Rejected(code=code, reason=reason):
                 self.refused(code, reason)
             case models.Ended(initiator=initiator, reason=reason, code=code):

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from control.api import models
-from media.api import commands
+from media.commands.invite import Invite
 from media.engine.wire import Form
 from media.session.clock import now_ms
 from media.session.lines.base import Line
@@ -26,7 +26,7 @@ class SocketLine(Line):
         self._losing = False
         """Whether audio is being lost and the bot was told."""
 
-    async def invite(self, command: commands.Invite) -> None:
+    async def invite(self, command: Invite) -> None:
         """Begin the audio; the call stands at once."""
         session, option = self.session, command.option
         session.caller.take_slot()

@@ -31,7 +31,6 @@ from media.engine import reports
 from media.engine.clock import PERIOD
 from media.engine.overload import CALM
 from media.engine.segment import Segment
-from media.session import playback
 from media.session.state import Parting, State
 from media.speech.client import SpeechClient
 from tests.support import bot, ports
@@ -476,20 +475,27 @@ async def test_reports_of_slots_that_are_nobodys(tmp_path: Path) -> None:
 
 
 async def test_a_fault_in_one_call_costs_no_other_its_events(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     heard: list[str] = []
 
-    def digit(session: Any, key: str) -> None:
-        if session.id == "bad":
-            raise ZeroDivisionError
-        heard.append(key)
+    class Caller:
+        """Who presses keys."""
 
-    monkeypatch.setattr(playback, "digit", digit)
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def pressed(self, key: str) -> None:
+            if self.name == "bad":
+                raise ZeroDivisionError
+            heard.append(key)
+
     async with resting(tmp_path) as (worker, _):
         ends: list[object] = []
         for slot, name in enumerate(("bad", "good")):
-            session: Any = SimpleNamespace(id=name, slot=slot, finish=lambda *how: ends.append(how))
+            session: Any = SimpleNamespace(
+                id=name, slot=slot, caller=Caller(name), finish=lambda *how: ends.append(how)
+            )
             worker.took_slot(session, slot)
         worker._engine_events([reports.DigitPressed(0, "1"), reports.DigitPressed(1, "2")])
     assert heard == ["2"]

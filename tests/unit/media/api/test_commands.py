@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from control.errors import CommandError
 from media.api import commands
 from media.api.commands import parse
+from media.api.options import Model, RecorderOption
 
 SDP = "v=0\r\no=- 1234567890 2 IN IP4 127.0.0.1\r\n..."
 ASR = {
@@ -151,7 +152,7 @@ def with_extra_keys(value: object) -> object:
 
 def given_keys(value: object) -> object:
     """A model's given fields, in the shape of the JSON it was read from."""
-    assert isinstance(value, commands.Model)
+    assert isinstance(value, Model)
     return value.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
 
@@ -372,10 +373,10 @@ def test_whole_numbers_may_be_written_as_floats() -> None:
 @pytest.mark.parametrize(
     ("recorder", "expected"),
     [
-        (True, commands.RecorderOption()),
+        (True, RecorderOption()),
         (False, None),
         (None, None),
-        ({"recorderFile": "a.wav"}, commands.RecorderOption(recorder_file="a.wav")),
+        ({"recorderFile": "a.wav"}, RecorderOption(recorder_file="a.wav")),
     ],
 )
 def test_ringing_takes_a_recorder_as_switch_or_option(recorder: object, expected: object) -> None:

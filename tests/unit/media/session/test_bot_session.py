@@ -3,8 +3,8 @@
 import pytest
 
 from control.api import models
+from media.api import commands
 from media.api.gate import Arrival
-from media.session import playback
 from media.session.session import Session
 from media.session.state import STEPS, Parting, State
 from tests.support.sessions import LEG, NOT_CONNECTED, House, Mailbox, idle
@@ -147,7 +147,7 @@ async def test_a_fault_of_ours_ends_the_call_and_says_so(
 
     guest = house.guest()
     await guest.talk()
-    monkeypatch.setattr(playback, "history", fail)
+    monkeypatch.setattr(commands.History, "carry_out", fail)
     guest.send("history", speaker="bot", text="x")
     await idle()
     error = next(event for event in guest.box.events if event["event"] == "error")

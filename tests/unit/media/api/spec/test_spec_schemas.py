@@ -15,6 +15,7 @@ from control.errors import CommandError
 from media.api import commands, events
 from media.api.encoding import to_json
 from media.api.events import encode
+from media.api.options import CallOption
 from media.api.spec import asyncapi, examples, openapi
 from media.api.spec.schemas import COMMANDS, Schemas, command_name, event_name
 from media.api.spec.texts import class_text, field_texts
@@ -164,8 +165,8 @@ def test_a_type_that_json_has_no_words_for() -> None:
 
 def test_texts_name_json_keys() -> None:
     assert field_texts(commands.Ringing)["ringtone"].endswith("implies `earlyMedia`.")
-    assert "`hangup_headers`" not in class_text(commands.CallOption)
-    assert field_texts(commands.Tts)["play_id"] == field_texts(commands.Playback)["play_id"]
+    assert "`hangup_headers`" not in class_text(CallOption)
+    assert field_texts(commands.Tts)["play_id"] == field_texts(commands.Play)["play_id"]
 
 
 def test_wrong_values_do_not_pass() -> None:

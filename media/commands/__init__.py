@@ -1,0 +1,1 @@
+"""The bot's commands: one a file, with its fields, when it fits and what it does."""
