@@ -29,7 +29,7 @@ class BotCommand(Model):
         """Raise CommandError unless the command fits now."""
         session.require(self.command, *self.states)
         transfer = session.transfer
-        if self.for_caller and transfer is not None and transfer.connected:
+        if self.for_caller and transfer is not None and transfer.joined:
             raise CommandError(
                 f'command "{self.command}" does not fit now: the caller talks to the target of a transfer; '
                 '"hangup" with "refer" brings it back',

@@ -124,6 +124,11 @@ class Transfer:
         return self._phase is Phase.CONNECTED
 
     @property
+    def joined(self) -> bool:
+        """Whether the caller hears the target, if only its early media."""
+        return self._joined is not None
+
+    @property
     def options(self) -> ReferOption:
         """What the bot asked for."""
         return self._command.options
@@ -169,7 +174,6 @@ class Transfer:
         session = self._session
         self._phase = Phase.CONNECTED
         self.record.answer = now_ms()
-        session.player.interrupt()
         if self._join(stream):
             session.send(events.Answer(track_id=session.track.id, timestamp=now_ms(), sdp=sdp, refer=True))
             for sender, message in complaints(self.options):
@@ -200,6 +204,7 @@ class Transfer:
             self.hang_up("failed")
             return False
         if self._joined is None:
+            session.player.interrupt()
             self._joined = now_ms()
             engine.denoise(self.slot, on=self.options.denoise)
             self._bridge()

@@ -5,6 +5,7 @@ import base64
 import json
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from tests.support.contract import COMMANDS
 from tests.support.farend import FarEnd
 from tests.support.sessions import CALLEE, CALLER, LEG, Guest, House, house, idle, stream
 
+WAYS = ("bot hangs up", "bot leaves", "operator", "worker stops", "fault", "control was restarted")
+"""How a session may end, besides the caller's doing."""
 SAMPLES = base64.b64encode(bytes(2 * 400)).decode()
 BOTS = st.integers(0, 1)
 KINDS: list[type[models.Message]] = [
@@ -125,9 +128,14 @@ class Calls(RuleBasedStateMachine):
 
         self.run(change())
 
-    @rule(bot=BOTS)
-    def disconnect(self, bot: int) -> None:
-        self.run(self.bots[bot].leave())
+    @rule(bot=BOTS, kind=st.sampled_from(CallType), option=st.sampled_from(OPTIONS))
+    def call_again(self, bot: int, kind: CallType, option: dict[str, Any]) -> None:
+        """The short way to a call that stands, if control has nothing against it."""
+        if self.bots[bot].state is State.ENDED:
+            self.come_again(bot, kind, None)
+        if self.bots[bot].state in (State.IDLE, State.WAITING):
+            self.invite(bot, option, settled=True)
+            self.answer(bot)
 
     @rule(bot=BOTS, option=st.sampled_from(OPTIONS), settled=st.booleans())
     def invite(self, bot: int, option: dict[str, Any], settled: bool) -> None:
@@ -146,13 +154,16 @@ class Calls(RuleBasedStateMachine):
     def tts(self, bot: int, play: dict[str, Any], settled: bool) -> None:
         self.command(bot, "tts", play, settled)
 
+    @rule(bot=BOTS, options=st.sampled_from(REFERS))
+    def transfer_again(self, bot: int, options: dict[str, Any]) -> None:
+        """The short way to a transfer that stands."""
+        self.call_again(bot, self.bots[bot].session.arrival.call_type, {})
+        self.refer(bot, options, settled=True)
+        self.target_answers(bot)
+
     @rule(bot=BOTS, options=st.sampled_from(REFERS), settled=st.booleans())
     def refer(self, bot: int, options: dict[str, Any], settled: bool) -> None:
         self.command(bot, "refer", {"caller": "", "callee": CALLEE, "options": options}, settled)
-
-    @rule(bot=BOTS, refer=st.booleans())
-    def hangup(self, bot: int, refer: bool) -> None:
-        self.command(bot, "hangup", {"refer": refer})
 
     @rule(bot=BOTS, other=st.sampled_from(OTHERS), settled=st.booleans())
     def other(self, bot: int, other: tuple[str, dict[str, Any]], settled: bool) -> None:
@@ -177,19 +188,12 @@ class Calls(RuleBasedStateMachine):
 
     # Control
 
-    @rule(kind=st.sampled_from(KINDS), code=st.sampled_from([None, None, *LegErrorCode]))
-    def answer_with(self, kind: type[models.Message], code: LegErrorCode | None) -> None:
-        answers = self.house.control.answers
+    @rule(kind=st.sampled_from(KINDS), code=st.sampled_from([None, *LegErrorCode]))
+    def trouble(self, kind: type[models.Message], code: LegErrorCode | None) -> None:
+        """Control takes its time for requests of this kind, or refuses them, until `release`."""
         if code is not None:
-            answers[kind] = LegError(code, "refused")
-        elif kind in self.default:
-            answers[kind] = self.default[kind]
-        else:
-            answers.pop(kind, None)
-
-    @rule(kind=st.sampled_from(KINDS))
-    def hold_back(self, kind: type[models.Message]) -> None:
-        if kind not in self.held:
+            self.house.control.answers[kind] = LegError(code, "refused")
+        elif kind not in self.held:
             self.held.add(kind)
             self.house.control.hold(kind)
 
@@ -198,6 +202,8 @@ class Calls(RuleBasedStateMachine):
         self.now(self.let_go)
 
     def let_go(self) -> None:
+        self.house.control.answers.clear()
+        self.house.control.answers.update(self.default)
         for kind in self.held:
             self.house.control.release(kind)
         self.held.clear()
@@ -233,6 +239,14 @@ class Calls(RuleBasedStateMachine):
             changed = self.stream(bot, direction, referred=referred, codec=codec)
             self.tell(bot, models.MediaChanged, leg, stream=changed)
 
+    @rule(bot=BOTS, play=st.sampled_from(PLAYS))
+    def target_rings_over_a_play(self, bot: int, play: dict[str, Any]) -> None:
+        self.call_again(bot, self.bots[bot].session.arrival.call_type, {})
+        self.refer(bot, {}, settled=True)
+        self.tts(bot, play, settled=True)
+        self.tick(5, 1)
+        self.target_rings(bot, early=True)
+
     @rule(bot=BOTS, early=st.booleans())
     def target_rings(self, bot: int, early: bool) -> None:
         transfer = self.bots[bot].session.transfer
@@ -254,15 +268,13 @@ class Calls(RuleBasedStateMachine):
     @rule(bot=BOTS, refused=st.booleans(), referred=st.booleans())
     def end(self, bot: int, refused: bool, referred: bool) -> None:
         leg = self.leg(bot, referred=referred) or "other"
-        if refused:
+        transfer = self.bots[bot].session.transfer
+        answered = (
+            self.bots[bot].state is State.TALKING if not referred else bool(transfer and transfer.connected)
+        )
+        if refused and not answered:
             self.tell(bot, models.Rejected, leg, code=486, reason="busy")
         self.tell(bot, models.Ended, leg, initiator="callee", reason="callee", code=200)
-
-    @rule(bot=BOTS, referred=st.booleans())
-    def control_forgets(self, bot: int, referred: bool) -> None:
-        leg = self.leg(bot, referred=referred)
-        if leg is not None and self.bots[bot].state is not State.ENDED:
-            self.now(lambda: self.bots[bot].session.lost(leg))
 
     def leg(self, bot: int, *, referred: bool) -> str | None:
         session = self.bots[bot].session
@@ -305,14 +317,35 @@ class Calls(RuleBasedStateMachine):
 
         self.run(sleep())
 
-    @rule(bot=BOTS)
-    def kill(self, bot: int) -> None:
-        if self.bots[bot].state is not State.ENDED:
-            self.now(self.bots[bot].session.kill)
+    @rule(bot=BOTS, way=st.sampled_from(WAYS))
+    def part(self, bot: int, way: str) -> None:
+        guest = self.bots[bot]
+        session = guest.session
+        if guest.state is State.ENDED:
+            return
+        match way:
+            case "bot hangs up":
+                self.command(bot, "hangup", {})
+            case "bot leaves":
+                self.run(guest.leave())
+            case "operator":
+                self.now(session.kill)
+            case "worker stops":
+                self.now(lambda: session.finish("system", "shutdown", Parting.RESTART))
+            case "fault":
+                self.now(lambda: session.finish("system", "failed", Parting.FAULT))
+            case "control was restarted":
+                for leg in session.legs:
+                    self.now(partial(session.lost, leg))
 
-    @rule(bot=BOTS, parting=st.sampled_from([Parting.RESTART, Parting.FAULT]))
-    def stop(self, bot: int, parting: Parting) -> None:
-        self.now(lambda: self.bots[bot].session.finish("system", "shutdown", parting))
+    @rule(bot=BOTS)
+    def target_is_forgotten(self, bot: int) -> None:
+        if (leg := self.leg(bot, referred=True)) is not None:
+            self.now(partial(self.bots[bot].session.lost, leg))
+
+    @rule(bot=BOTS)
+    def hang_up_target(self, bot: int) -> None:
+        self.command(bot, "hangup", {"refer": True})
 
     # What always holds
 
@@ -393,5 +426,5 @@ class Calls(RuleBasedStateMachine):
 
 TestCalls = Calls.TestCase
 TestCalls.settings = settings(
-    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=50, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )

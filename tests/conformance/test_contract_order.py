@@ -23,42 +23,42 @@ FIELDS: dict[str, dict[str, Any]] = {
     "hangup refer": {"refer": True},
 }
 SIP = """
-              idle waiting offered answering dialing talking playing calling transferred
-invite        ok   ok      409     409       409     409     409     409     409
-ringing       409  409     ok      409       409     409     409     409     409
-accept        409  409     ok      409       409     409     409     409     409
-reject        409  409     ok      409       409     409     409     409     409
-tts           409  409     ok      ok        ok      ok      ok      ok      409
-play          409  409     ok      ok        ok      ok      ok      ok      409
-interrupt     ok   ok      ok      ok        ok      ok      ok      ok      ok
-pause         409  409     409     409       409     409     ok      409     409
-resume        409  409     409     409       409     409     ok      409     409
-mute          409  409     ok      ok        ok      ok      ok      ok      409
-unmute        409  409     ok      ok        ok      ok      ok      ok      ok
-refer         409  409     409     409       409     ok      ok      409     409
-dtmf          409  409     409     409       409     ok      ok      ok      409
-history       ok   ok      ok      ok        ok      ok      ok      ok      ok
-hangup refer  409  409     409     409       409     409     409     ok      ok
-hangup        ok   ok      ok      ok        ok      ok      ok      ok      ok
+              idle waiting offered answering dialing talking playing calling early transferred
+invite        ok   ok      409     409       409     409     409     409     409   409
+ringing       409  409     ok      409       409     409     409     409     409   409
+accept        409  409     ok      409       409     409     409     409     409   409
+reject        409  409     ok      409       409     409     409     409     409   409
+tts           409  409     ok      ok        ok      ok      ok      ok      409   409
+play          409  409     ok      ok        ok      ok      ok      ok      409   409
+interrupt     ok   ok      ok      ok        ok      ok      ok      ok      ok    ok
+pause         409  409     409     409       409     409     ok      409     409   409
+resume        409  409     409     409       409     409     ok      409     409   409
+mute          409  409     ok      ok        ok      ok      ok      ok      409   409
+unmute        409  409     ok      ok        ok      ok      ok      ok      ok    ok
+refer         409  409     409     409       409     ok      ok      409     409   409
+dtmf          409  409     409     409       409     ok      ok      ok      409   409
+history       ok   ok      ok      ok        ok      ok      ok      ok      ok    ok
+hangup refer  409  409     409     409       409     409     409     ok      ok    ok
+hangup        ok   ok      ok      ok        ok      ok      ok      ok      ok    ok
 """
 OTHERS = """
-              idle talking playing calling transferred
-invite        ok   409     409     409     409
-ringing       409  409     409     409     409
-accept        409  409     409     409     409
-reject        409  409     409     409     409
-tts           409  ok      ok      ok      409
-play          409  ok      ok      ok      409
-interrupt     ok   ok      ok      ok      ok
-pause         409  409     ok      409     409
-resume        409  409     ok      409     409
-mute          409  ok      ok      ok      409
-unmute        409  ok      ok      ok      ok
-refer         409  ok      ok      409     409
-dtmf          409  ok      ok      ok      409
-history       ok   ok      ok      ok      ok
-hangup refer  409  409     409     ok      ok
-hangup        ok   ok      ok      ok      ok
+              idle talking playing calling early transferred
+invite        ok   409     409     409     409   409
+ringing       409  409     409     409     409   409
+accept        409  409     409     409     409   409
+reject        409  409     409     409     409   409
+tts           409  ok      ok      ok      409   409
+play          409  ok      ok      ok      409   409
+interrupt     ok   ok      ok      ok      ok    ok
+pause         409  409     ok      409     409   409
+resume        409  409     ok      409     409   409
+mute          409  ok      ok      ok      409   409
+unmute        409  ok      ok      ok      ok    ok
+refer         409  ok      ok      409     409   409
+dtmf          409  ok      ok      ok      409   409
+history       ok   ok      ok      ok      ok    ok
+hangup refer  409  409     409     ok      ok    ok
+hangup        ok   ok      ok      ok      ok    ok
 """
 TABLES = {CallType.SIP: SIP, CallType.WEBRTC: OTHERS, CallType.WEBSOCKET: OTHERS}
 COLUMN = 14
@@ -100,6 +100,12 @@ async def refer(guest: Guest) -> None:
     await guest.do("refer", **FIELDS["refer"])
 
 
+async def early(guest: Guest) -> None:
+    await refer(guest)
+    elsewhere = guest.house.stream(port=guest.house.far.port - 1)
+    guest.tell(models.Ringing, TARGET, stream=elsewhere)
+
+
 async def transferred(guest: Guest) -> None:
     await refer(guest)
     elsewhere = guest.house.stream(port=guest.house.far.port - 1)
@@ -115,6 +121,7 @@ REACH: dict[str, Callable[[Guest], Awaitable[None]]] = {
     "talking": talk,
     "playing": play,
     "calling": refer,
+    "early": early,
     "transferred": transferred,
 }
 

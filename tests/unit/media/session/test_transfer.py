@@ -312,3 +312,18 @@ async def test_a_transfer_needs_a_slot(house: House) -> None:
     assert guest.box.last("error")["code"] == 503
     for slot in taken:
         engine.release(slot)
+
+
+async def test_early_media_of_the_target_takes_the_place_of_what_is_said(scene: Scene) -> None:
+    await scene.refer()
+    await scene.guest.do("tts", text="one two three")
+    await scene.guest.made()
+    await scene.guest.hear("trackStart")
+    scene.tell(models.Ringing, stream=scene.of_target())
+    assert scene.guest.box.names[-5:] == ["trackStart", "interruption", "trackEnd", "trackStart", "ringing"]
+    await scene.guest.do("tts", text="nobody would hear this")
+    assert scene.guest.box.last("error")["code"] == 409
+    scene.tell(models.Rejected, code=486, reason="Busy Here")
+    assert scene.guest.box.names[-2:] == ["reject", "trackEnd"]
+    await scene.guest.do("tts", text="one")
+    await scene.guest.hear("trackEnd")
