@@ -143,9 +143,10 @@ class Leg(ABC):
             return
         self.over = True
         self._timers.close()
+        # Who hung up is told before what follows from it.
+        self.conclude(ended)
         if self.transfer is not None:
             self.transfer.abandon()
-        self.conclude(ended)
         self._exchange.leg_ended(self, ended)
 
     def conclude(self, ended: fx.Ended) -> None:

@@ -178,7 +178,7 @@ async def test_the_caller_hangs_up_while_the_party_rings(lab: Lab) -> None:
         await call.worker.next(models.Ringing)
         await call.call.bye()
         ended = [(await call.worker.next(models.Ended)).leg for _ in range(2)]
-        assert ended == [invited.leg, call.leg]
+        assert ended == [call.leg, invited.leg]
         call.party.reply(await call.party.request("CANCEL"), 200, tag="party")
         call.party.reply(invite, 487, tag="party")
 
@@ -189,7 +189,7 @@ async def test_the_caller_hangs_up_while_it_talks_to_the_party(lab: Lab) -> None
         await call.connect(invite)
         await call.call.bye()
         ended = [(await call.worker.next(models.Ended)).leg for _ in range(2)]
-        assert ended == [invited.leg, call.leg]
+        assert ended == [call.leg, invited.leg]
         call.party.reply(await call.party.request("BYE"), 200)
 
 

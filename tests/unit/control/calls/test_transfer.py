@@ -467,7 +467,7 @@ async def test_the_caller_hangs_up(one: World) -> None:
     peer, party = await one.connected(leg)
     caller.request("BYE")
     await one.channel.reply(200)
-    assert [(await one.worker.next(models.Ended)).leg for _ in range(2)] == [party, leg]
+    assert [(await one.worker.next(models.Ended)).leg for _ in range(2)] == [leg, party]
     peer.answers(await one.channel.send("BYE"), 200)
     await nothing_left(one)
 
@@ -477,7 +477,7 @@ async def test_the_caller_hangs_up_while_the_party_rings(one: World) -> None:
     peer, invited, sent = await one.referred(leg)
     caller.request("BYE")
     await one.channel.reply(200)
-    assert [(await one.worker.next(models.Ended)).leg for _ in range(2)] == [invited.leg, leg]
+    assert [(await one.worker.next(models.Ended)).leg for _ in range(2)] == [leg, invited.leg]
     await one.channel.next(CancelInvite)
     peer.answers(sent, 487)
     await nothing_left(one)
@@ -506,7 +506,7 @@ async def test_the_caller_hangs_up_while_it_returns(one: World, caplog: pytest.L
     caller.request("BYE")
     await one.channel.reply(200)
     one.ng.gate.set()
-    assert [(await one.worker.next(models.Ended)).leg for _ in range(2)] == [party, leg]
+    assert [(await one.worker.next(models.Ended)).leg for _ in range(2)] == [leg, party]
     await nothing_left(one)
     assert caplog.records == []
 
