@@ -14,7 +14,7 @@ from tests.support.lab import Lab
 from tests.support.phone import Dialog, phone
 from tests.support.poll import until
 from tests.support.ports import Address
-from tests.support.rtpcap import RtpPeer, rtp_peer
+from tests.support.rtpcap import PCMA, PCMU, RtpPeer, rtp_peer
 
 pytestmark = pytest.mark.daemons
 
@@ -179,3 +179,13 @@ async def test_stream_is_refused_with_port_zero(lab: Lab) -> None:
         gone.call.ack()
         await gone.both_hear()
     assert "hold" not in gone.bot.names
+
+
+async def test_codec_changes_and_changes_back(lab: Lab) -> None:
+    async with scene(lab) as changed:
+        for codecs, law in (("8 101", PCMA), ("0 101", PCMU)):
+            sdp = sipwire.sdp(*changed.rtp.address, codecs=codecs)
+            assert await changed.offer(sdp) == "sendrecv"
+            changed.rtp.law = law
+            await changed.both_hear()
+    assert "hold" not in changed.bot.names

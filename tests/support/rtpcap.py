@@ -14,7 +14,7 @@ from tests.support.ports import Address
 FRAME = 160
 """Samples in 20 ms at 8 kHz."""
 FRAME_SECONDS = 0.02
-PCMU = 0
+PCMU, PCMA = 0, 8
 TELEPHONE_EVENT = 101
 DIGITS = "0123456789*#ABCD"
 HEADER = struct.Struct("!BBHII")
@@ -60,6 +60,8 @@ class RtpPeer:
     packets: list[RtpPacket] = field(default_factory=list)
     remote: Address | None = None
     """Where to send; set it from the peer's SDP."""
+    law: int = PCMU
+    """Payload type that is spoken and understood: PCMU or PCMA."""
     ssrc: int = 0x5EED
     sequence: int = 1
     timestamp: int = 0
@@ -89,15 +91,16 @@ class RtpPeer:
                 await self._arrived.wait()
 
     def heard(self) -> wav.Sound:
-        """Return the PCMU audio received so far, put in place by its timestamps."""
-        audio = [packet for packet in self.packets if packet.payload_type == PCMU]
+        """Return the audio of the law received so far, put in place by its timestamps."""
+        decode = wav.decode_pcma if self.law == PCMA else wav.decode_pcmu
+        audio = [packet for packet in self.packets if packet.payload_type == self.law]
         if not audio:
             return wav.tone(0, 0)
         first = audio[0].timestamp
         places = [((packet.timestamp - first + 2**31) % 2**32 - 2**31, packet) for packet in audio]
         sound = wav.tone(0, (max(place for place, _ in places) + FRAME) / wav.RATE)
         for place, packet in places:
-            part = wav.decode_pcmu(packet.payload)
+            part = decode(packet.payload)
             if place >= 0:
                 sound[place : place + part.size] = part[: sound.size - place]
         return sound
@@ -111,12 +114,12 @@ class RtpPeer:
         self.socket.sendto(header + payload, self.remote)
 
     async def speak(self, sound: wav.Sound) -> None:
-        """Send `sound` as PCMU in real time."""
-        data = wav.encode_pcmu(sound)
+        """Send `sound` by the law in real time."""
+        data = wav.encode_pcma(sound) if self.law == PCMA else wav.encode_pcmu(sound)
         loop = asyncio.get_running_loop()
         due = loop.time()
         for start in range(0, len(data), FRAME):
-            self.send(data[start : start + FRAME].ljust(FRAME, b"\xff"), marker=start == 0)
+            self.send(data[start : start + FRAME].ljust(FRAME, data[-1:]), self.law, marker=start == 0)
             self.timestamp += FRAME
             due += FRAME_SECONDS
             await asyncio.sleep(max(0.0, due - loop.time()))

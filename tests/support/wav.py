@@ -141,6 +141,24 @@ def decode_pcmu(data: bytes) -> Sound:
     return np.where(code & 0x80, -magnitude, magnitude) / 32768
 
 
+def encode_pcma(sound: Sound) -> bytes:
+    """Encode as G.711 A-law."""
+    pcm = np.clip(sound * 32768, -32768, 32767).astype(np.int32)
+    magnitude = np.where(pcm < 0, -pcm - 1, pcm)
+    exponent = np.maximum(np.floor(np.log2(np.maximum(magnitude, 1))).astype(np.int32) - 7, 0)
+    mantissa = (magnitude >> np.maximum(exponent + 3, 4)) & 0x0F
+    code = (np.where(pcm < 0, 0, 0x80) | exponent << 4 | mantissa) ^ 0x55
+    return bytes(code.astype(np.uint8))
+
+
+def decode_pcma(data: bytes) -> Sound:
+    """Decode G.711 A-law."""
+    code = np.frombuffer(data, np.uint8).astype(np.int32) ^ 0x55
+    exponent, step = (code >> 4) & 7, (code & 0x0F) << 4
+    magnitude = np.where(exponent == 0, step + 8, (step + 264) << np.maximum(exponent - 1, 0))
+    return np.where(code & 0x80, magnitude, -magnitude) / 32768
+
+
 def rms(sound: Sound) -> float:
     """Return the root mean square; 0 for no samples."""
     return float(np.sqrt(np.mean(sound**2))) if sound.size else 0.0

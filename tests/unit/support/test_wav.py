@@ -83,3 +83,9 @@ def test_trimmed_is_what_is_loud() -> None:
     sound = np.concatenate((np.zeros(100), wav.tone(440, 0.1), np.zeros(50)))
     assert wav.trimmed(sound).size in range(790, 801)
     assert wav.trimmed(np.zeros(10)).size == 0
+
+
+def test_a_law_and_back() -> None:
+    sound = wav.tone(440, 0.1)
+    assert wav.correlation(wav.decode_pcma(wav.encode_pcma(sound)), sound) > 0.999
+    assert np.abs(wav.decode_pcma(wav.encode_pcma(sound)) - sound).max() < 0.01
