@@ -21,6 +21,7 @@ from control.calls.channel import SipChannel
 from control.calls.service import CallService
 from control.config import Settings
 from control.errors import NgError, SetupError
+from control.gauges import process_gauges
 from control.kamailio.events import EventChannel
 from control.kamailio.rpc import KamailioRpc
 from control.network import sip_addresses
@@ -102,6 +103,7 @@ class Control(Collector):
     def collect(self) -> Iterable[Metric]:
         """State when asked, for the registry."""
         calls = self.calls
+        yield from process_gauges("control")
         yield GaugeMetricFamily("sidecall_legs", "Calls that stand or are being set up.", len(calls.legs))
         answered = sum(leg.answered for leg in calls.legs)
         yield GaugeMetricFamily("sidecall_dialogs", "SIP calls that are answered.", answered)

@@ -8,6 +8,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
+from control.gauges import process_gauges
 from media.engine.clock import LATENESS, Schedule
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Metrics(Collector):
     def collect(self) -> "Iterable[Metric]":
         """Called by the registry."""
         worker = self._worker
+        yield from process_gauges("media")
         yield GaugeMetricFamily("sidecall_sessions", "Bot connections.", len(worker.sessions))
         yield GaugeMetricFamily("sidecall_slots_used", "Calls with media.", worker.engine.used)
         yield GaugeMetricFamily("sidecall_slots", "Calls this worker can take.", worker.engine.capacity)

@@ -40,6 +40,13 @@ class Bot:
         """Send a command."""
         await self.socket.send_json({"command": command, **fields})
 
+    def cut(self) -> None:
+        """Break the connection, without a word."""
+        connection = self.socket._response.connection
+        assert connection is not None
+        assert connection.transport is not None
+        connection.transport.abort()
+
     async def event(self, name: str, within: float = PATIENCE) -> Event:
         """Return the first event called `name` that was not returned before; wait for it if need be."""
         async with self._news:

@@ -36,6 +36,15 @@ WAITING = 'sidecall_bots_waiting{{pool="{}"}}'
 """Gauge of the bots in a pool."""
 IDLE = ("sidecall_legs", "sidecall_dialogs", "sidecall_slots_used")
 """Gauges that are zero when no call is left."""
+ALWAYS = (
+    "sidecall_sessions",
+    *(
+        f'sidecall_{what}{{process="{process}"}}'
+        for what in ("tasks", "open_files")
+        for process in ("control", "media")
+    ),
+)
+"""Gauges that are what they were before when no call is left."""
 SAMPLE = re.compile(r"^([a-z_]\w*(?:\{.*\})?) (\S+)$", re.MULTILINE)
 
 
@@ -128,6 +137,11 @@ class System:
         except TimeoutError:
             held = await self.leftovers()
             raise AssertionError(f"held {within} s after the last call: {held}; before: {before}") from None
+
+    async def held(self) -> dict[str, float]:
+        """Return the sessions, tasks and open files of control and media."""
+        metrics = await self.metrics()
+        return {name: metrics[name] for name in ALWAYS}
 
     def processes(self) -> list[psutil.Process]:
         """Return every living process of this system."""
