@@ -168,9 +168,7 @@ class Transfer:
         self.record.answer = now_ms()
         session.player.interrupt()
         if self._join(stream):
-            session.send(
-                events.Answer(track_id=session.track.id, timestamp=self.record.answer, sdp=sdp, refer=True)
-            )
+            session.send(events.Answer(track_id=session.track.id, timestamp=now_ms(), sdp=sdp, refer=True))
             for sender, message in complaints(self.options):
                 session.error(sender, message, 501)
 
