@@ -30,7 +30,6 @@ SAME = 0.95
 ALICE, BOB, MUSIC, AGAIN = (wav.babble(seed, seconds) for seed, seconds in ((1, 60), (2, 60), (3, 2), (4, 1)))
 """What the two say, what plays meanwhile, and what the bot plays to a caller who is back."""
 TONE = wav.tone(425, 0.9)
-REFERRED = ("server-side-track", True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +64,17 @@ class Scene:
     async def connect(self, **options: object) -> Event:
         """Bob takes the call, and both have heard two seconds of each other; the ``answer`` event."""
         await self.refer(**options)
+        # This softphone stays deaf when another source replaces ours after a packet or two.
+        heard = self.alice.heard().size
+        await until(lambda: self.has_heard(heard + wav.RATE // 4), within=5)
         await self.bob.answer()
         answer = await self.bot.event("answer")
         await self.each_hears_the_other()
         return answer
+
+    async def has_heard(self, samples: int) -> bool:
+        """Whether Alice's phone has recorded so much in all."""
+        return self.alice.heard().size >= samples
 
     async def each_hears_the_other(self) -> None:
         """Wait until each has recorded the other's voice."""
@@ -202,7 +208,8 @@ async def hears_all_of(phone: Baresip, sound: wav.Sound) -> bool:
 
 def switch_costs_no_more_than_it_may(scene: Scene, switch: float) -> None:
     """By arrival at Alice, less what her packets are late at other times because the machine is busy."""
-    near, far = [], []
+    near: list[float] = []
+    far: list[float] = []
     for began, length in gaps(scene.tap.rtp(scene.house.alice.inside, lambda each: each.payload_type < 96)):
         (near if abs(began - switch) < 0.3 else far).append(length)
     assert len(near) > 20
@@ -296,3 +303,14 @@ async def test_the_bot_takes_the_caller_back_while_it_rings(scene: Scene) -> Non
     await scene.bob.event("CALL_CLOSED")
     await scene.back()
     assert scene.story == [RINGS, ("reject", "server", "refer"), *PLAYS, ("other", "alice"), *ALICE_ENDS]
+
+
+async def test_the_caller_hangs_up_while_the_target_rings(scene: Scene) -> None:
+    await scene.refer()
+    await scene.bob.event("CALL_INCOMING")
+    await until(lambda: hears_all_of(scene.alice, TONE), within=5, every=0.2)
+    await scene.alice.hangup()
+    await scene.bob.event("CALL_CLOSED")
+    hangup = await scene.bot.ended()
+    assert (hangup["initiator"], hangup["reason"]) == ("caller", "BYE")
+    assert scene.story == [RINGS, ("reject", "server", "refer"), ("other", "alice"), *ALICE_ENDS]

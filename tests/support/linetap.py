@@ -13,6 +13,7 @@ from tests.support.sipwire import Message
 
 ETH_P_ALL = 3
 ETHERNET, IPV4, UDP = 14, 0x0800, 17
+RTCP = range(72, 77)
 BUFFER = 1 << 22
 
 
@@ -70,12 +71,17 @@ class LineTap:
 
     def rtp(self, target: str, wanted: Callable[[RtpPacket], bool] = lambda _: True) -> list[RtpPacket]:
         """The RTP packets that went to the host `target` and are `wanted`, in the order of their times."""
-        found = []
-        for each in self.datagrams:
-            # RTCP shares the version bits; its types are 200 and up, which no payload type in use here gives.
-            if each.target.host == target and each.payload[:1] == b"\x80" and each.payload[1] & 0x7F < 72:
-                found.append(RtpPacket.parse(each.payload, each.time, each.source))
+        found = (
+            RtpPacket.parse(each.payload, each.time, each.source)
+            for each in self.datagrams
+            if each.target.host == target and _is_rtp(each.payload)
+        )
         return [packet for packet in found if wanted(packet)]
+
+
+def _is_rtp(payload: bytes) -> bool:
+    """Whether it is plain RTP, by the rules of RFC 5761 section 4."""
+    return payload[:1] == b"\x80" and payload[1] & 0x7F not in RTCP
 
 
 @asynccontextmanager
