@@ -252,12 +252,13 @@ class Transfer:
         if self._phase is Phase.OVER:
             return
         if not self.connected:
-            self._refused(code, reason)
+            self._refused(487 if initiator == "caller" else code, reason)
             return
         self.record.code, self.record.reason = code, reason
         self._farewell(initiator, reason)
         self._leave()
-        if self.options.auto_hangup:
+        # Where the caller has ended it, the caller's own leg is over as well, and control tells how.
+        if self.options.auto_hangup and initiator != "caller":
             self._session.finish("system", "refer")
 
     def _farewell(self, initiator: str, reason: str) -> None:

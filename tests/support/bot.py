@@ -78,10 +78,12 @@ class Bot:
         """Wait for the end of the call, check that it is the one every call has, and return ``hangup``.
 
         The end is: a ``trackEnd`` for each track that started, then one ``hangup``, then close code 1000.
+        Transfers have a ``hangup`` of their own.
         """
         code = await self.closed(within)
         assert code == 1000, f"close code {code}: {self}"
-        assert self.names.count("hangup") == 1, str(self)
+        ends = [event for event in self.events if event["event"] == "hangup" and not event.get("refer")]
+        assert len(ends) == 1, str(self)
         assert self.names[-1] == "hangup", str(self)
         started = [event["trackId"] for event in self.events if event["event"] == "trackStart"]
         finished = [event["trackId"] for event in self.events if event["event"] == "trackEnd"]

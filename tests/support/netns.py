@@ -21,6 +21,11 @@ class Namespace:
     outside: str
     """The root namespace's IPv4 address on the same link."""
 
+    @property
+    def interface(self) -> str:
+        """The end of the link that is in the root namespace."""
+        return f"{self.name}o"
+
     def command(self, *command: str) -> tuple[str, ...]:
         """Return `command` as it is run inside; the process id stays that of the command."""
         return ("ip", "netns", "exec", self.name, *command)
@@ -33,9 +38,10 @@ def namespace() -> Iterator[Namespace]:
     if index > 63:
         raise RuntimeError("this test process used up its 64 links of 10.77.x.0/24")
     name = f"sc{ports.number()}x{index}"
-    outer, inner = f"{name}o", f"{name}i"
+    inner = f"{name}i"
     net = f"10.77.{ports.number()}"
     space = Namespace(name, f"{net}.{4 * index + 2}", f"{net}.{4 * index + 1}")
+    outer = space.interface
     _ip("netns", "add", name)
     try:
         _ip("link", "add", outer, "type", "veth", "peer", "name", inner, "netns", name)
