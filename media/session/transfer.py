@@ -5,7 +5,6 @@ rtpengine, without us: our slots hear both by taps. A caller whose audio comes o
 bridges between the two slots. When the target is gone the caller is hung up, or back with the bot.
 """
 
-import logging
 from collections.abc import Mapping
 from enum import Enum
 from types import MappingProxyType
@@ -13,10 +12,11 @@ from typing import TYPE_CHECKING
 
 from control.api import models
 from control.errors import CommandError, EngineFullError, LegError, MediaError
-from control.rtpengine.media import Endpoint, Stream
+from control.rtpengine.media import Stream
+from control.sip.sdp import Direction
 from media.api import events
 from media.api.calltype import CallType
-from media.api.options import ReferOption, SipOption
+from media.api.options import ReferOption
 from media.engine import reports
 from media.engine.bridge import Bridge
 from media.session.clock import now_ms
@@ -24,13 +24,12 @@ from media.session.ending import referred_hangup
 from media.session.lines import status
 from media.session.music import Music
 from media.session.state import State, TransferRecord
+from media.session.target import target_call
 from media.session.unoffered import complaints
 
 if TYPE_CHECKING:
     from media.commands.refer import Refer
     from media.session.session import Session
-
-log = logging.getLogger(__name__)
 
 
 class Phase(Enum):
@@ -56,6 +55,8 @@ class Transfer:
         """When the target was first heard: its track begins; ms since the epoch."""
         self._relayed = session.arrival.call_type is not CallType.WEBSOCKET
         self._bridges: list[Bridge] = []
+        self._held = False
+        """Whether the target has put the caller on hold."""
         self._music = Music(session, caller_slot, command.options.moh)
 
     @classmethod
@@ -79,8 +80,9 @@ class Transfer:
         await transfer._call()
 
     async def _call(self) -> None:
+        request = target_call(self._session, self._command, relayed=self._relayed)
         try:
-            invited = await self._session.services.legs.request(self._request(), models.Invited)
+            invited = await self._session.services.legs.request(request, models.Invited)
         except LegError as error:
             self._refused(status(error), str(error))
             return
@@ -88,35 +90,6 @@ class Transfer:
             self._session.tell_control(models.Hangup(leg=invited.leg, reason="cancelled"))
         else:
             self.leg = invited.leg
-
-    def _request(self) -> models.Refer | models.Invite:
-        session, command, options = self._session, self._command, self._command.options
-        sip = options.sip or SipOption()
-        caller = command.caller or session.call.caller or None
-        if self._relayed:
-            return models.Refer(
-                leg=session.leg or "",
-                session=session.id,
-                callee=command.callee,
-                caller=caller,
-                username=sip.username,
-                password=sip.password,
-                realm=sip.realm,
-                headers=sip.headers or {},
-                timeout=options.timeout,
-                early_media=options.moh is None,
-            )
-        return models.Invite(
-            session=session.id,
-            callee=command.callee,
-            caller=caller,
-            endpoint=Endpoint(self._engine.address, self._engine.port),
-            username=sip.username,
-            password=sip.password,
-            realm=sip.realm,
-            headers=sip.headers or {},
-            timeout=options.timeout,
-        )
 
     @property
     def connected(self) -> bool:
@@ -143,7 +116,8 @@ class Transfer:
             case models.Answered(stream=stream, sdp=sdp):
                 self._answered(stream, sdp)
             case models.MediaChanged(stream=stream):
-                self._join(stream)
+                if self._join(stream):
+                    self._hold(held=stream.direction in (Direction.RECVONLY, Direction.INACTIVE))
             case models.Digit(digit=digit):
                 self._digit(digit)
             case models.Rejected(code=code, reason=reason):
@@ -210,6 +184,13 @@ class Transfer:
             self._bridge()
             session.send(events.TrackStart(track_id=session.track.id, timestamp=self._joined))
         return True
+
+    def _hold(self, *, held: bool) -> None:
+        """Tell the bot when the target holds or comes back; a tap has no direction of its own to tell it by."""
+        if not self._relayed and held is not self._held:
+            self._held = held
+            session = self._session
+            session.send(events.Hold(track_id=session.track.id, timestamp=now_ms(), on_hold=held, refer=True))
 
     def _bridge(self) -> None:
         """Let the caller's slot play the target: to the caller, or where rtpengine relays, for who listens in."""

@@ -1,5 +1,6 @@
 """The examples of the API contract, sent to whole sessions of all three kinds of call: none is refused."""
 
+import itertools
 import json
 from collections.abc import Callable
 
@@ -12,6 +13,7 @@ from media.fetch import Fetcher
 from media.session.state import State
 from tests.support import contract
 from tests.support.contract import COMMANDS, Json
+from tests.support.lab import Lab
 from tests.support.sessions import Guest, House, idle
 
 VARIANTS: dict[str, Callable[[Json], Json]] = {
@@ -20,6 +22,7 @@ VARIANTS: dict[str, Callable[[Json], Json]] = {
     "shuffled": lambda example: contract.shuffled(example, 1),
     "all that is optional null": lambda example: _with_nulls(example),
 }
+OVER_SOCKET = ("tts", "pause", "resume", "mute", "unmute", "interrupt", "history")
 FIRST = {"invite", "accept", "reject", "ringing"}
 """Commands that make a call; the others find one."""
 
@@ -87,3 +90,22 @@ async def test_track_that_nobody_has_is_told(house: House, name: str) -> None:
     error = await guest.box.event("error")
     assert (error["sender"], error["code"]) == ("command", 404)
     assert guest.state is State.TALKING
+
+
+@pytest.mark.daemons
+async def test_examples_over_a_real_socket(lab: Lab) -> None:
+    """Those that make no call of their own and fetch nothing from the network."""
+    async with lab.system.bot("/call") as bot:
+        await bot.socket.send_str(json.dumps(COMMANDS["invite"]))
+        session = (await bot.event("answer"))["trackId"]
+        for name, change in itertools.product(OVER_SOCKET, VARIANTS.values()):
+            given = change(COMMANDS[name])
+            if "trackId" in given:
+                given["trackId"] = session
+            await bot.socket.send_str(json.dumps(given))
+            await bot.socket.send_str(json.dumps(COMMANDS["history"]))
+            await bot.event("addHistory")
+        await bot.socket.send_str(json.dumps(contract.with_unknown(COMMANDS["hangup"])))
+        assert (await bot.ended())["reason"] == COMMANDS["hangup"]["reason"]
+    errors = [error for error in bot.events if error["event"] == "error" and error["sender"] == "command"]
+    assert errors == []

@@ -38,7 +38,7 @@ _DATA = tomllib.loads((PROJECT / "tests/conformance/table.toml").read_text("utf-
 INTRODUCTION: str = _DATA["introduction"]
 NOTES: dict[str, str] = _DATA["notes"]
 TESTS: dict[str, str] = _DATA["tests"]
-"""Test by item; ``*`` stands for anything, and the longest pattern wins."""
+"""Test by item; ``*`` stands for anything; the item itself wins, then the longest pattern."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,8 @@ def functions(file: str) -> frozenset[str]:
 
 def patterns_of(item: str) -> list[str]:
     """The patterns that say which test proves `item`, the one that counts first."""
-    return sorted((pattern for pattern in TESTS if fnmatchcase(item, pattern)), key=len, reverse=True)
+    found = (pattern for pattern in TESTS if fnmatchcase(item, pattern))
+    return sorted(found, key=lambda pattern: (pattern == item, len(pattern)), reverse=True)
 
 
 def _row(item: str, meaning: str) -> Row:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from control.api import models
+from control.sip.sdp import Direction
 from media.api.calltype import CallType
 from media.engine import g711
 from media.session.lines.socket import EARLY_BYTES
@@ -138,6 +139,17 @@ async def test_a_transfer_connects_through_us(house: House) -> None:
     guest.tell(models.Ended, leg.leg, initiator="callee", reason="bye", code=200)
     assert guest.check_end()["reason"] == "refer"
     assert house.services.engine.used == 0
+
+
+async def test_a_target_may_hold(house: House) -> None:
+    guest = caller(house)
+    await guest.do("invite", option={})
+    await guest.do("refer", caller="", callee="sip:bob@x")
+    guest.tell(models.Answered, stream=house.stream(), sdp="v=0")
+    for direction in (Direction.RECVONLY, Direction.INACTIVE, Direction.SENDRECV, Direction.SENDRECV):
+        guest.tell(models.MediaChanged, stream=house.stream(direction))
+    told = [(event["onHold"], event["refer"], event["trackId"]) for event in guest.box.all("hold")]
+    assert told == [(True, True, "server-side-track"), (False, True, "server-side-track")]
 
 
 async def test_a_target_that_is_called_when_the_socket_closes(house: House) -> None:
