@@ -226,7 +226,9 @@ class Transfer:
             session.tell_control(models.Leave(session=session.id))
         if self.connected:
             self._farewell("system", "the call has ended")
-        self._leave()
+            self._leave()
+        else:
+            self._refused(487, "the call has ended")
 
     def _end(self, initiator: str, reason: str, code: int) -> None:
         """The target's leg is over: hang up the caller, or leave it to the bot."""

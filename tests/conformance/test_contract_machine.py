@@ -376,6 +376,7 @@ class Calls(RuleBasedStateMachine):
     def check_transfers(self, bot: Guest) -> None:
         """Each target that answered hangs up, and each that did not is refused, before the next and the end."""
         under_way = False
+        decided = [e for e in bot.box.events if e.get("refer") and e["event"] in ("answer", "reject")]
         for event in bot.box.events:
             if not event.get("refer"):
                 continue
@@ -386,6 +387,8 @@ class Calls(RuleBasedStateMachine):
                 assert under_way
                 under_way = False
         transfer = bot.session.transfer
+        calling = transfer is not None and not transfer.connected
+        assert len(decided) + calling == len(bot.session.call.transfers), bot.box.names
         assert under_way == (transfer is not None and transfer.connected), bot.box.names
         assert transfer is None or bot.state is State.TALKING
 

@@ -286,6 +286,7 @@ async def test_the_session_ends_before_control_has_answered(scene: Scene) -> Non
     await scene.refer()
     scene.guest.send("hangup")
     scene.guest.check_end()
+    assert (scene.guest.box.last("reject")["code"], scene.guest.box.last("reject")["refer"]) == (487, True)
     await idle()
     assert models.Leave.method in scene.house.control.methods
     assert scene.house.services.engine.used == 0
