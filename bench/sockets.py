@@ -97,6 +97,7 @@ async def measure(calls: int, seconds: float, folder: Path) -> dict[str, object]
         if not line:
             raise SystemExit("the bots ended without a report: see above")
         report = json.loads(line)
+        await load.wait()
     finally:
         for child in (load, server):
             if child is not None and child.returncode is None:

@@ -138,6 +138,10 @@ class Worker:
             return True
         return await self.node.kill(session_id)
 
+    def keep_time(self) -> None:
+        """Tick, if that is due, before more messages of bots are read."""
+        self.clock.keep()
+
     def ready(self) -> str | None:
         """Why this worker cannot take calls, or None when it can."""
         return self._busy() or (self._no_telephony() if self.sip else None)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from media.api.frames import Close, CloseCode, Message, Opcode, Ping, Pong, Reader, Violation
@@ -26,6 +27,7 @@ class Connection(asyncio.Protocol):
         reader: Reader,
         commands: Limiter,
         audio: Limiter,
+        keep_time: Callable[[], None],
     ) -> None:
         self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._session_id = session_id
@@ -34,6 +36,7 @@ class Connection(asyncio.Protocol):
         self._reader = reader
         self._commands = commands
         self._audio = audio
+        self._keep_time = keep_time
         self._clock = asyncio.get_running_loop().time
         self._http: asyncio.BaseProtocol | None = None
         self._heard = True
@@ -53,6 +56,8 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Bytes came in."""
         self._heard = True
+        # A loop that has much to read comes to nothing else meanwhile.
+        self._keep_time()
         try:
             for message in self._reader.feed(data):
                 self._take(message)

@@ -79,6 +79,7 @@ class Door:
             Reader(settings.max_command),
             Limiter(rate),
             Limiter(AUDIO_RATE, AUDIO_BURST_SECONDS),
+            self._gate.keep_time,
         )
 
     async def _stay(self, connection: Connection, ping: int) -> None:

@@ -120,6 +120,9 @@ class Gate(Protocol):
     async def kill(self, session_id: str) -> bool:
         """End a session of this node; whether there was one."""
 
+    def keep_time(self) -> None:
+        """Between two messages of bots: do what must not wait until all are read."""
+
     def ready(self) -> str | None:
         """Why this worker cannot take calls, or None when it can."""
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import logging
 import os
 import struct
 import time
@@ -12,6 +13,8 @@ import numpy as np
 
 from control.errors import SetupError
 from media.engine.reports import Event
+
+log = logging.getLogger(__name__)
 
 PERIOD = 20_000_000
 """Nanoseconds from tick to tick."""
@@ -104,10 +107,28 @@ class TickClock:
             os.close(self._timer)
             self._loop = None
 
+    def keep(self) -> None:
+        """Do what is due already: for whoever may have the loop for long, between two things that it does.
+
+        An error in a tick is logged: it concerns none of those.
+        """
+        if self._loop is None or time.monotonic_ns() < self.schedule.due:
+            return
+        try:
+            self._work()
+        except Exception:
+            log.exception("a tick failed")
+
     def _beat(self) -> None:
         os.read(self._timer, 8)
+        self._work()
+
+    def _work(self) -> None:
         began = time.monotonic_ns()
-        for _ in range(self.schedule.advance(began)):
+        todo = self.schedule.advance(began)
+        if not todo:  # `keep` was quicker than the timer
+            return
+        for _ in range(todo):
             self._on_events(self._engine.tick())
             if self._loop is None:  # stopped by on_events
                 return

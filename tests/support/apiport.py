@@ -72,6 +72,8 @@ class Door:
         self.taken: set[str] = set()
         self.away: str | None = None
         self.stubs: list[Stub] = []
+        self.kept = 0
+        """How often there was time to tick between messages."""
         self.asked: asyncio.Event | None = None
         self.answer = asyncio.Event()
         self.opened = asyncio.Event()
@@ -99,6 +101,9 @@ class Door:
         self.stubs.append(Stub(arrival, outbox))
         self.opened.set()
         return self.stubs[-1]
+
+    def keep_time(self) -> None:
+        self.kept += 1
 
     def ready(self) -> str | None:
         return self.away

@@ -176,3 +176,27 @@ def test_stopping_closes_the_timer() -> None:
         assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
 
     asyncio.run(main())
+
+
+def test_a_busy_loop_keeps_the_beat(run: Runner, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        engine = Engine(ZeroDivisionError("tick"))
+        seen: list[Event] = []
+        rests: list[tuple[int, int]] = []
+        clock = TickClock(engine, seen.extend, lambda busy, left: rests.append((busy, left)))
+        clock.keep()
+        clock.start()
+        clock.keep()  # nothing is due yet
+        assert engine.ticks == 0
+        while engine.ticks < 4:  # the loop never gets to its timer
+            clock.keep()
+        assert "ZeroDivisionError: tick" in caplog.text
+        assert seen == [MediaStarted(number) for number in range(2, 5)]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert engine.ticks == clock.schedule.ticks == 4  # the timer finds nothing to do
+        assert len(rests) == 3
+        clock.stop()
+        clock.keep()
+
+    run(main())
