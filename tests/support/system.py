@@ -177,7 +177,8 @@ async def running_system(
 ) -> AsyncIterator[System]:
     """Run ``sidecall up`` while the block runs; `overrides` are sections of sidecall.toml.
 
-    Ports and addresses belong to this test process. `bot` also starts the example bot; without `telephony` neither Kamailio nor rtpengine runs.
+    Ports and addresses belong to this test process. `bot` also starts the example bot;
+    without `telephony` neither Kamailio nor rtpengine runs.
     Raises AssertionError when the system does not become ready, does not end within 5 s of SIGTERM
     with exit code 0, or leaves a process, a socket or a port behind.
     """
