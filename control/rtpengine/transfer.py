@@ -27,6 +27,8 @@ from control.rtpengine.tap import Tap
 from control.sip.offer_answer import CODECS, Choice, audio_of, choose, only, our_direction, renumbered
 from control.sip.sdp import Direction, RtpMap, SessionDescription, parse
 
+KEYS = RtpMap("telephone-event", 8000)
+
 
 class State(Enum):
     """How far the party is."""
@@ -183,10 +185,16 @@ class Bridge:
             known.description,
             known.choice,
             self._external,
-            codec={"transcode": [_full(CODECS[name].rtpmap) for name in self._codecs[1:]]},
+            codec={"transcode": [_full(each) for each in self._further(known.choice)]},
             **{"via-branch": self._tag},
         )
         return description_of(reply, known.choice.codec)[0]
+
+    def _further(self, choice: Choice) -> list[RtpMap]:
+        """What the party may speak besides what the peer does, and keys for those who have them at 8000 Hz only."""
+        codecs = [CODECS[name].rtpmap for name in self._codecs[1:]]
+        has_keys = choice.event_payload_type is not None and choice.event_clock_rate == KEYS.clock_rate
+        return codecs if has_keys else [*codecs, KEYS]
 
     async def _connect(self, answer: _Answer) -> None:
         await self._answer_leg(answer)

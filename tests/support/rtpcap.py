@@ -105,11 +105,19 @@ class RtpPeer:
                 sound[place : place + part.size] = part[: sound.size - place]
         return sound
 
-    def send(self, payload: bytes, payload_type: int = PCMU, *, marker: bool = False) -> None:
+    def send(
+        self,
+        payload: bytes,
+        payload_type: int = PCMU,
+        *,
+        marker: bool = False,
+        timestamp: int | None = None,
+    ) -> None:
         """Send one packet; the sequence number goes on, the timestamp is the caller's affair."""
         if self.remote is None:
             raise ValueError("no remote address is set")
-        header = HEADER.pack(0x80, marker << 7 | payload_type, self.sequence, self.timestamp, self.ssrc)
+        stamp = self.timestamp if timestamp is None else timestamp
+        header = HEADER.pack(0x80, marker << 7 | payload_type, self.sequence, stamp, self.ssrc)
         self.sequence = (self.sequence + 1) & 0xFFFF
         self.socket.sendto(header + payload, self.remote)
 
@@ -124,13 +132,14 @@ class RtpPeer:
             due += FRAME_SECONDS
             await asyncio.sleep(max(0.0, due - loop.time()))
 
-    async def press(self, digit: str, frames: int = 5) -> None:
+    async def press(self, digit: str, frames: int = 5, payload_type: int = TELEPHONE_EVENT) -> None:
         """Press a key for `frames` times 20 ms: RFC 4733 events, the end sent three times."""
-        code = DIGITS.index(digit)
+        code, began = DIGITS.index(digit), self.timestamp
         for frame in range(1, frames + 3):
             duration = min(frame, frames) * FRAME
             end = 0x80 if frame >= frames else 0
-            self.send(struct.pack("!BBH", code, end | 10, duration), TELEPHONE_EVENT, marker=frame == 1)
+            body = struct.pack("!BBH", code, end | 10, duration)
+            self.send(body, payload_type, marker=frame == 1, timestamp=began)
             await asyncio.sleep(FRAME_SECONDS)
         self.timestamp += (frames + 2) * FRAME
 

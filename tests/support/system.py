@@ -55,6 +55,13 @@ class System:
     settings: Settings
     log: Path
     mark: str
+    telephony: bool = True
+    """False: only ``/call`` is served."""
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Hosts and ports with health and metrics."""
+        return (self.control, self.api) if self.telephony else (self.api,)
 
     @property
     def sip(self) -> Address:
@@ -99,7 +106,7 @@ class System:
         """Return all samples of control and media, by ``name`` or ``name{labels}``."""
         samples: dict[str, float] = {}
         async with aiohttp.ClientSession(headers=self.authorization) as session:
-            for place in (self.control, self.api):
+            for place in self.places:
                 async with session.get(f"http://{place}/metrics") as answer:
                     answer.raise_for_status()
                     found = SAMPLE.findall(await answer.text())
@@ -122,8 +129,9 @@ class System:
     async def leftovers(self) -> dict[str, float]:
         """Return what calls still hold: gauges and rtpengine's calls that are not zero."""
         metrics = await self.metrics()
-        held = {name: metrics[name] for name in IDLE}
-        held["rtpengine_calls"] = len(await self.rtpengine_calls())
+        held = {name: metrics[name] for name in IDLE if self.telephony or name in metrics}
+        if self.telephony:
+            held["rtpengine_calls"] = len(await self.rtpengine_calls())
         return {name: value for name, value in held.items() if value}
 
     async def idle(self, before: Mapping[str, float] = MappingProxyType({}), within: float = 10.0) -> None:
@@ -168,7 +176,7 @@ class System:
 
     def used_ports(self) -> set[tuple[str, str, int]]:
         """Return every transport, address and port that this system listens on, those of calls left out."""
-        points = endpoints(self.settings, [self.sip.host])
+        points = endpoints(self.settings, [self.sip.host] if self.telephony else [])
         return {(point.transport, point.address, point.port) for point in points}
 
 
@@ -177,22 +185,24 @@ async def running_system(
     folder: Path,
     *,
     bot: bool = False,
+    telephony: bool = True,
     log_level: str = "info",
     **overrides: Mapping[str, Any] | Sequence[Mapping[str, Any]],
 ) -> AsyncIterator[System]:
     """Run ``sidecall up`` while the block runs; `overrides` are sections of sidecall.toml.
 
-    Ports and addresses belong to this test process. `bot` also starts the example bot.
+    Ports and addresses belong to this test process. `bot` also starts the example bot;
+    without `telephony` neither Kamailio nor rtpengine runs.
     Raises AssertionError when the system does not become ready, does not end within 5 s of SIGTERM
     with exit code 0, or leaves a process, a socket or a port behind.
     """
     config = folder / "sidecall.toml"
     sections = {"log_level": log_level} | _sections(folder, overrides)
     config.write_text(to_toml(sections), "utf-8")
-    system = System(load(config, {}), folder / "sidecall.log", uuid.uuid4().hex)
+    system = System(load(config, {}), folder / "sidecall.log", uuid.uuid4().hex, telephony)
     environ = {name: text for name, text in os.environ.items() if not name.startswith("SIDECALL_")}
     environ[MARK] = system.mark
-    extra = () if bot else ("--no-bot",)
+    extra = [option for option, given in (("--no-bot", not bot), ("--no-sip", not telephony)) if given]
     up = await process.start(SIDECALL, "up", "-c", config, *extra, log=system.log, env=environ, cwd=PROJECT)
     try:
         await _ready(system, up)
@@ -227,7 +237,7 @@ async def _ready(system: System, up: Process) -> None:
             asyncio.timeout(READY_WITHIN),
             aiohttp.ClientSession(headers=system.authorization) as session,
         ):
-            for place in (system.control, system.api):
+            for place in system.places:
                 while not await _answers(session, f"http://{place}/readyz"):
                     if up.returncode is not None:
                         raise AssertionError(
