@@ -23,8 +23,8 @@ log = logging.getLogger(__name__)
 
 TIMEOUT: Final = "Timeout when refer"
 """Reason of a party that did not answer in time."""
-PEER_GONE: Final = fx.Ended(fx.Initiator.CALLER, "the other party has hung up", 200)
-"""How the party's leg ends with that of its peer, whose own end is told next."""
+PEER_GONE: Final = fx.Ended(fx.Initiator.SYSTEM, "the other party has hung up", 200)
+"""How the party's leg ends with that of its peer."""
 
 
 class Phase(Enum):

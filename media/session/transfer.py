@@ -235,13 +235,12 @@ class Transfer:
         if self._phase is Phase.OVER:
             return
         if not self.connected:
-            self._refused(487 if initiator == "caller" else code, reason)
+            self._refused(code, reason)
             return
         self.record.code, self.record.reason = code, reason
         self._farewell(initiator, reason)
         self._leave()
-        # Where the caller has ended it, the caller's own leg is over as well, and control tells how.
-        if self.options.auto_hangup and initiator != "caller":
+        if self.options.auto_hangup:
             self._session.finish("system", "refer")
 
     def _farewell(self, initiator: str, reason: str) -> None:
@@ -251,13 +250,13 @@ class Transfer:
 
     def _end_track(self) -> None:
         if self._joined is not None:
-            now, self_since = now_ms(), self._joined
+            now, since = now_ms(), self._joined
             self._joined = None
             self._session.send(
                 events.TrackEnd(
                     track_id=self._session.track.id,
                     timestamp=now,
-                    duration=now - self_since,
+                    duration=now - since,
                     ssrc=self._engine.ssrc(self.slot),
                 )
             )

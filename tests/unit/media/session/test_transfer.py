@@ -252,19 +252,19 @@ async def test_the_caller_hangs_up(scene: Scene, connected: bool) -> None:
 async def test_the_caller_hangs_up_first(scene: Scene) -> None:
     await scene.refer()
     scene.connect()
-    scene.tell(models.Ended, initiator="caller", reason="the other party has hung up", code=200)
     scene.guest.tell(models.Ended, initiator="caller", reason="BYE", code=200)
+    scene.tell(models.Ended, initiator="system", reason="the other party has hung up", code=200)
     ends = [event for event in scene.guest.box.events if event["event"] == "hangup"]
     assert [(end.get("refer"), end["initiator"], end["reason"]) for end in ends] == [
-        (True, "caller", "the other party has hung up"),
+        (True, "system", "the call has ended"),
         (None, "caller", "BYE"),
     ]
 
 
 async def test_the_caller_hangs_up_while_the_target_rings(scene: Scene) -> None:
     await scene.refer()
-    scene.tell(models.Ended, initiator="caller", reason="the other party has hung up", code=200)
     scene.guest.tell(models.Ended, initiator="caller", reason="BYE", code=200)
+    scene.tell(models.Ended, initiator="system", reason="the other party has hung up", code=200)
     assert scene.guest.box.last("reject")["code"] == 487
     scene.guest.check_end()
     assert scene.guest.box.last("hangup")["reason"] == "BYE"
