@@ -34,7 +34,7 @@ TONE = wav.tone(425, 0.9)
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """A system between two phones, each in a network of its own."""
+    """A system between two phones in networks of their own."""
 
     system: System
     alice: Namespace
@@ -94,13 +94,9 @@ class Scene:
         """Alice hears the bot again, and ends the call."""
         await self.bot.send("play", url="again.wav")
         await self.bot.event("trackEnd")
-        await until(self.hears_again, within=5, every=0.2)
+        await until(lambda: hears_all_of(self.alice, AGAIN), within=5, every=0.2)
         await self.alice.hangup()
         await self.bot.ended()
-
-    async def hears_again(self) -> bool:
-        """Whether Alice has heard what the bot plays to those who are back."""
-        return wav.correlation(self.alice.heard(), AGAIN) > SAME
 
     @property
     def story(self) -> list[tuple[str, ...]]:
@@ -174,7 +170,7 @@ async def standing(house: House, folder: Path) -> AsyncIterator[Scene]:
 
 
 def longest_silence(heard: wav.Sound) -> float:
-    """Seconds, judged in frames of 20 ms."""
+    """Seconds, in frames of 20 ms."""
     frames = heard[: heard.size // 160 * 160].reshape(-1, 160)
     loud = np.flatnonzero(np.sqrt((frames**2).mean(axis=1)) > 1e-3)
     return float(np.diff(loud).max() - 1) * FRAME
@@ -220,12 +216,7 @@ async def both_are_recorded(scene: Scene) -> None:
     """Alice is in the first channel from the answer on, Bob in the second while he talks to her."""
     extra = next(event["extra"] for event in scene.bot.events if event["event"] == "other")
     file = scene.house.sounds / "recordings" / extra["file"]
-    frames = int(extra["duration"]) * wav.RATE // 1000
-
-    async def complete() -> bool:
-        return bool(soundfile.info(file).frames >= frames)
-
-    await until(complete, within=5)
+    await until(lambda: complete(file, int(extra["duration"])), within=5)
     pcm, rate = soundfile.read(file)
     assert (rate, pcm.shape[1]) == (wav.RATE, 2)
     said = BOB[wav.RATE // 2 : wav.RATE * 5 // 2]
@@ -233,6 +224,11 @@ async def both_are_recorded(scene: Scene) -> None:
     assert match > SAME
     assert wav.correlation(ALICE, pcm[place : place + said.size, 0]) > SAME
     assert wav.correlation(pcm[:, 1], MUSIC) > SAME
+
+
+async def complete(file: Path, ms: int) -> bool:
+    """Whether all of a recording is on disk."""
+    return bool(soundfile.info(file).frames >= ms * wav.RATE // 1000)
 
 
 async def test_ringing_tone_until_the_target_answers(scene: Scene) -> None:
@@ -280,8 +276,7 @@ async def test_the_target_hangs_up_and_the_caller_is_back(scene: Scene) -> None:
     ends = [*TARGET_ENDS, *PLAYS, ("other", "alice"), *ALICE_ENDS]
     assert scene.story == [RINGS, *STANDS, *ends]
     audio = scene.tap.rtp(scene.house.alice.inside, lambda each: each.payload_type < 96)
-    ours_before, ours_after = audio[0].ssrc, audio[-1].ssrc
-    assert ours_before != ours_after
+    assert audio[0].ssrc != audio[-1].ssrc
 
 
 async def test_the_bot_takes_the_caller_back(scene: Scene) -> None:

@@ -67,6 +67,8 @@ class FakeNg(NgClient):
 
     def __init__(self) -> None:
         self.commands: list[str] = []
+        self.fields: dict[str, Any] = {}
+        """Of the last command of each name."""
         self.calls: set[str] = set()
         self.sides: dict[str, dict[str, bytes]] = {}
         """Call → tag → what that side described last."""
@@ -85,6 +87,7 @@ class FakeNg(NgClient):
 
     async def command(self, command: str, /, **fields: Any) -> Reply:
         self.commands.append(command)
+        self.fields[command] = fields
         self.asked.set()
         await self.gate.wait()
         if fault := self.faults.get(command):

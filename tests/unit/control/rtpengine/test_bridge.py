@@ -5,6 +5,7 @@ from control.rtpengine.media import Endpoint, MediaLeg
 from control.rtpengine.tap import Tap
 from control.rtpengine.transfer import Bridge, State
 from control.sip.sdp import parse
+from tests.support import sipwire
 from tests.support.callworld import SLOT, FakeNg, sdp
 
 CODECS = ("opus", "g722", "pcmu", "pcma")
@@ -68,6 +69,16 @@ async def test_released_once(ng: FakeNg, leg: MediaLeg) -> None:
     ng.commands.clear()
     assert await bridge.release() == first
     assert ng.commands == []
+
+
+@pytest.mark.parametrize(("formats", "offered"), [("8 101", False), ("8", True), ("96 110", True)])
+async def test_keys_at_8000_hz_are_offered_where_the_peer_has_none(
+    ng: FakeNg, leg: MediaLeg, formats: str, offered: bool
+) -> None:
+    bridge = await bridge_of(leg, sipwire.sdp("127.0.0.9", 4000, codecs=formats).encode())
+    await bridge.tap()
+    await bridge.offer()
+    assert ("telephone-event/8000/1" in ng.fields["offer"]["codec"]["transcode"]) is offered
 
 
 @pytest.mark.parametrize("later", ["offer", "accept", "reoffer"])
