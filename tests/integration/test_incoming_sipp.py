@@ -28,7 +28,7 @@ async def test_call_rings_is_answered_and_ended_by_the_caller(lab: Lab, tmp_path
     assert "m=audio" in answer["sdp"]
     assert answer["trackId"] == incoming["trackId"]
     assert hangup["initiator"] == "caller"
-    assert bot.names == ["incoming", "trackStart", "answer", "trackEnd", "hangup"]
+    assert bot.names == ["incoming", "trackStart", "answer", "metrics", "trackEnd", "hangup"]
 
 
 async def test_early_media_goes_out_with_183(lab: Lab, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ async def test_callee_rings_answers_and_the_bot_hangs_up(lab: Lab, tmp_path: Pat
     assert "m=audio" in answer["sdp"]
     assert hangup["reason"] == "done"
     assert hangup["to"]["username"] == "phone"
-    assert bot.names == ["ringing", "trackStart", "answer", "trackEnd", "hangup"]
+    assert bot.names == ["ringing", "trackStart", "answer", "metrics", "trackEnd", "hangup"]
 
 
 async def test_callee_sends_early_media(lab: Lab, tmp_path: Path) -> None:
