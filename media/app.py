@@ -138,9 +138,10 @@ class Worker:
             return True
         return await self.node.kill(session_id)
 
-    def keep_time(self) -> None:
-        """Tick, if that is due, before more messages of bots are read."""
-        self.clock.keep()
+    @property
+    def keep_time(self) -> Callable[[], None]:
+        """Ticks, if that is due, before more messages of bots are read."""
+        return self.clock.keep
 
     def ready(self) -> str | None:
         """Why this worker cannot take calls, or None when it can."""

@@ -12,6 +12,8 @@ from media.api.outbox import Outbox
 
 log = logging.getLogger(__name__)
 
+JUDGED_BYTES = 4096
+"""Audio is judged when so much has come, and each frame while it is too much: it is not worth it one by one."""
 COMPLAINT_SECONDS = 1.0
 """Audio that comes too fast is answered once in this time, commands each."""
 
@@ -43,7 +45,8 @@ class Connection(asyncio.Protocol):
         """Whether anything came since the last ping."""
         self._complaint = 0.0
         """When the bot was last told that its audio comes too fast."""
-        self._refused_bytes = 0
+        self._refused_bytes = self._unjudged = 0
+        self._judge_from = JUDGED_BYTES
 
     def take_over(self, transport: asyncio.Transport) -> None:
         """Read from `transport` in place of its HTTP protocol, which still learns when it is lost.
@@ -59,6 +62,9 @@ class Connection(asyncio.Protocol):
         # A loop that has much to read comes to nothing else meanwhile.
         self._keep_time()
         try:
+            if (audio := self._reader.audio(data)) is not None:
+                self._binary(audio)
+                return
             for message in self._reader.feed(data):
                 self._take(message)
         except Exception:
@@ -108,7 +114,14 @@ class Connection(asyncio.Protocol):
     def _binary(self, audio: bytes) -> None:
         if not self._outbox.is_open:
             return
-        match self._audio.judge(self._clock(), len(audio)):
+        self._unjudged += len(audio)
+        if self._unjudged < self._judge_from:
+            self._session.receive_binary(audio)
+            return
+        verdict = self._audio.judge(self._clock(), self._unjudged)
+        self._unjudged = 0
+        self._judge_from = JUDGED_BYTES if verdict is Verdict.TAKE else 0
+        match verdict:
             case Verdict.TAKE:
                 self._session.receive_binary(audio)
             case Verdict.REFUSE:

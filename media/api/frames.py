@@ -128,8 +128,6 @@ class Reader:
 
     def feed(self, data: bytes) -> list[Message]:
         """What `data` completes. After a `Violation` only what is left to skip, or a `Close`, is of use."""
-        if (audio := self._audio(data)) is not None:
-            return [audio]
         found: list[Message] = []
         if self._skip:
             skipped = min(self._skip, len(data))
@@ -148,8 +146,11 @@ class Reader:
             self._partial += data[at:]
         return found
 
-    def _audio(self, data: bytes) -> bytes | None:
-        """What `data` holds when it is just one binary message of 126 bytes to 64 KiB, as audio mostly comes."""
+    def audio(self, data: bytes) -> bytes | None:
+        """What `data` holds when it is just one binary message of 126 bytes to 64 KiB, as audio mostly comes.
+
+        None: it is something else, for `feed`.
+        """
         if data[:2] != _AUDIO or self._partial or self._skip or self._kind is not None or self._lost:
             return None
         size = len(data) - 8

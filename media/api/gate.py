@@ -1,7 +1,7 @@
 """What the API port and the sessions behind it need of each other."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Protocol
@@ -120,8 +120,9 @@ class Gate(Protocol):
     async def kill(self, session_id: str) -> bool:
         """End a session of this node; whether there was one."""
 
-    def keep_time(self) -> None:
-        """Between two messages of bots: do what must not wait until all are read."""
+    @property
+    def keep_time(self) -> Callable[[], None]:
+        """To be called between two messages of bots: does what must not wait until all are read."""
 
     def ready(self) -> str | None:
         """Why this worker cannot take calls, or None when it can."""

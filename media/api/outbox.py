@@ -14,6 +14,14 @@ MAX_UNREAD_EVENTS = 4 << 20
 CLOSE_SECONDS = 5.0
 """How long a bot may take to read what is left once its socket is to close."""
 
+_heads: dict[int, bytes] = {}
+"""Head of a binary frame of each size: audio has but few."""
+
+
+def _head(size: int) -> bytes:
+    whole = frame(Opcode.BINARY, bytes(size))
+    return whole[: len(whole) - size]
+
 
 class Outbox:
     """Strictly ordered, nothing dropped; a bot that stops reading is cut off."""
@@ -38,8 +46,15 @@ class Outbox:
 
     def send_audio(self, data: bytes) -> None:
         """Send one binary frame, behind the events that were sent before; after `close` nothing is taken."""
-        if self._open:
-            self._write(Opcode.BINARY, data, MAX_UNREAD_AUDIO)
+        if not self._open:
+            return
+        transport = self._transport
+        if transport.get_write_buffer_size() <= MAX_UNREAD_AUDIO:
+            size = len(data)
+            head = _heads.get(size) or _heads.setdefault(size, _head(size))
+            transport.write(head + data)
+        else:
+            self._unread(MAX_UNREAD_AUDIO)
 
     def control(self, opcode: Opcode, payload: bytes) -> None:
         """Send a ping or pong."""
@@ -50,9 +65,12 @@ class Outbox:
         if self._transport.get_write_buffer_size() <= most:
             self._transport.write(frame(opcode, payload))
         else:
-            reason = f"the bot does not read: more than {most} bytes are unread"
-            log.warning("session %s: %s", self._session_id, reason)
-            self.close(CloseCode.POLICY_VIOLATION, reason)
+            self._unread(most)
+
+    def _unread(self, most: int) -> None:
+        reason = f"the bot does not read: more than {most} bytes are unread"
+        log.warning("session %s: %s", self._session_id, reason)
+        self.close(CloseCode.POLICY_VIOLATION, reason)
 
     def close(self, code: int, reason: str) -> None:
         """Close the socket behind what was sent; after CLOSE_SECONDS without it."""

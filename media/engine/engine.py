@@ -1,5 +1,7 @@
 """The tick engine: RTP in, frames, playout, RTP out, voice detection, for all calls of a worker at once."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from control.errors import MediaError
@@ -71,15 +73,20 @@ class Engine(Stages):
         self._transmitter.renew(slot)
         self._select()
 
-    def feed(self, slot: int, data: bytes) -> int:
-        """Take what came for `slot`, any number of bytes in the form it was attached with.
+    def feeder(self, slot: int) -> Callable[[bytes], int]:
+        """What takes the audio that comes for `slot` until that is released, as often as there is some.
 
-        They are heard at their own pace (see `media.engine.intake`). Returns how many bytes were dropped because too
-        much waits. Raises MediaError for a slot that is not attached.
+        It takes any number of bytes in the form that the slot was attached with; they are heard at their own pace (see
+        `media.engine.intake`). It returns how many were dropped because too much waits. Raises MediaError for a slot
+        that is not attached.
         """
         if slot not in self._wire:
             raise MediaError(f"slot {slot} takes no bytes: call attach() first")
-        return self._wire.feed(slot, data)
+        return self._wire.feeder(slot)
+
+    def feed(self, slot: int, data: bytes) -> int:
+        """Take what came for `slot`, see `feeder`."""
+        return self.feeder(slot)(data)
 
     def _settle(self, slot: int, band: Band) -> None:
         band.join(slot)

@@ -34,13 +34,18 @@ Decode = Callable[[bytes], Pcm]
 
 @dataclass(slots=True)
 class _Line:
-    """The stream of one slot. `unit` bytes stand for `samples` samples; at most `most` samples wait."""
+    """The stream of one slot. `unit` bytes stand for `samples` samples; at most `most` samples wait.
 
-    decode: Decode
+    Without `decode` the bytes are the samples.
+    """
+
+    decode: Decode | None
     unit: int
     samples: int
     most: int
     ring: Pcm
+    frame: int
+    """Samples."""
     received: int = 0
     """Samples, heard, waiting, or still to be decoded."""
     tail: int = 0
@@ -49,6 +54,26 @@ class _Line:
     """The beginning of a unit whose end has not come yet."""
     rest: bytearray = field(default_factory=bytearray)
     """Whole units that the ring has no room for."""
+    raw: memoryview = field(init=False)
+    """The bytes of the ring."""
+    whole: int = field(init=False)
+    """Bytes of a frame."""
+    spare: int = field(init=False)
+    """Samples that may wait where one more frame is to find room."""
+
+    def __post_init__(self) -> None:
+        self.raw = self.ring.data.cast("B")
+        self.whole = self.frame // self.samples * self.unit
+        self.spare = min(len(self.ring), self.most) - self.frame
+
+    def put(self, data: bytes, size: int) -> None:
+        """Decode `data`, `size` samples, to the tail of the ring; they do not go beyond its end."""
+        at = self.tail % len(self.ring)
+        if self.decode is None:
+            self.raw[2 * at : 2 * (at + size)] = data
+        else:
+            self.ring[at : at + size] = self.decode(data)
+        self.tail += size
 
 
 class Intake:
@@ -70,16 +95,15 @@ class Intake:
         self._heard = np.full(capacity, fill_value=False)
         self._least, self._before, self._late = (np.full(capacity, 0, np.int64) for _ in range(3))
         # Of the present window: the fewest frames left waiting, samples received before it; frames to catch up.
-        self._received = np.full(capacity, 0, np.int64)
         self._catching = False
         """Whether some slot has something to catch up."""
         self._tick = 0
 
-    def open(self, slot: int, decode: Decode, unit: int, samples: int, most: int) -> None:
+    def open(self, slot: int, decode: Decode | None, unit: int, samples: int, most: int) -> None:
         """Begin a stream whose `unit` bytes stand for `samples` samples; at most `most` ms of it wait."""
-        line = _Line(decode, unit, samples, most * self.rate // 1000, self._rings[slot])
+        line = _Line(decode, unit, samples, most * self.rate // 1000, self._rings[slot], self._frame)
         self._lines[slot] = line
-        self._head[slot] = self._tail[slot] = self._received[slot] = self._before[slot] = self._late[slot] = 0
+        self._head[slot] = self._tail[slot] = self._before[slot] = self._late[slot] = 0
         self._least[slot] = 0
         self._heard[slot] = False
         self._select()
@@ -96,6 +120,13 @@ class Intake:
     def feed(self, slot: int, data: bytes) -> int:
         """Take what came for `slot`, which has a stream; the bytes at its end that there was no room for."""
         line = self._lines[slot]
+        even = len(data) == line.whole and not line.broken and not line.rest and not line.tail % line.frame
+        if even and line.tail - int(self._head[slot]) <= line.spare:
+            # A frame, as audio mostly comes: nothing has to be cut.
+            line.received += line.frame
+            line.put(data, line.frame)
+            self._tail[slot] = line.tail
+            return 0
         if line.broken:
             data = line.broken + data
             line.broken = b""
@@ -111,7 +142,6 @@ class Intake:
             units -= dropped // line.unit
         samples = units * line.samples
         line.received += samples
-        self._received[slot] = line.received
         if not line.rest and samples <= len(line.ring) - waits:
             self._write(slot, line, data)
         else:
@@ -133,17 +163,13 @@ class Intake:
 
     def _write(self, slot: int, line: _Line, data: bytes) -> None:
         """Decode `data`, for which there is room."""
-        if not data:
-            return
-        pcm, ring = line.decode(data), line.ring
-        at = line.tail % len(ring)
-        if at + len(pcm) <= len(ring):
-            ring[at : at + len(pcm)] = pcm
-        else:
-            first = len(ring) - at
-            ring[at:] = pcm[:first]
-            ring[: len(pcm) - first] = pcm[first:]
-        line.tail += len(pcm)
+        size = len(data) // line.unit * line.samples
+        first = min(size, len(line.ring) - line.tail % len(line.ring)) // line.samples * line.samples
+        border = first // line.samples * line.unit
+        if first:
+            line.put(data[:border], first)
+        if first < size:
+            line.put(data[border:], size - first)
         self._tail[slot] = line.tail
 
     def run(self, frames: Pcm, fresh: Bytes, events: list[Event]) -> None:
@@ -187,9 +213,11 @@ class Intake:
 
     def _judge(self, slots: Ints) -> None:
         """Find out, at the end of a window, what is delay; begin the next."""
-        came = self._received[slots] - self._before[slots]
+        lines = self._lines
+        received = np.fromiter((lines[slot].received for slot in slots.tolist()), np.int64, len(slots))
+        came = received - self._before[slots]
         even = np.abs(came - WINDOW * self._frame) <= UNEVEN * self._frame
         self._late[slots] = np.where(even, self._least[slots], 0)
         self._catching = bool(self._late[slots].any())
-        self._before[slots] = self._received[slots]
+        self._before[slots] = received
         self._least[slots] = _FULL

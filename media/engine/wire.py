@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping
 from enum import StrEnum
+from functools import partial
 
 import numpy as np
 
@@ -75,10 +76,10 @@ class Wire:
         self._linear[slot], self._alaw[slot] = form is Form.PCM, form is Form.PCMA
         self._law[slot] = form in {Form.PCMU, Form.PCMA}
 
-    def _decoder(self, slot: int, form: Form) -> Decode:
+    def _decoder(self, slot: int, form: Form) -> Decode | None:
         match form:
             case Form.PCM:
-                return _linear
+                return None
             case Form.PCMU:
                 return _ulaw
             case Form.PCMA:
@@ -98,9 +99,9 @@ class Wire:
         self._sinks.pop(slot, None)
         self.sends[slot] = False
 
-    def feed(self, slot: int, data: bytes) -> int:
-        """As `Intake.feed`; KeyError for a slot that is not attached."""
-        return self._intakes[RATES[self.forms[slot]]].feed(slot, data)
+    def feeder(self, slot: int) -> Callable[[bytes], int]:
+        """`Intake.feed` of `slot`; KeyError when it is not attached."""
+        return partial(self._intakes[RATES[self.forms[slot]]].feed, slot)
 
     def encode(self, slots: Ints, pcm: Pcm, busy: Mask) -> None:
         """Code what is played in those of `slots` that have a sink: int16 (n, frame), where `busy` (n,)."""
@@ -156,10 +157,6 @@ class Wire:
 
 def _chosen(slots: Ints, pcm: Pcm, which: Mask) -> tuple[Ints, Pcm]:
     return (slots, pcm) if which.all() else (slots[which], pcm[which])
-
-
-def _linear(data: bytes) -> Pcm:
-    return np.frombuffer(data, "<i2")
 
 
 def _ulaw(data: bytes) -> Pcm:

@@ -69,16 +69,13 @@ class Caller:
             self.begin()
             self._hold(held=stream.direction in _HOLDING)
 
-    def attach(self, form: Form, sink: Callable[[bytes], None]) -> None:
-        """The audio comes by `feed` and goes to `sink`, in `form`."""
-        if self.slot is not None:
-            self._engine.attach(self.slot, form, sink)
-            self._session.call.codec = form.value
-            self.begin()
-
-    def feed(self, data: bytes) -> int:
-        """Hear `data`; the number of bytes for which there is no room."""
-        return 0 if self.slot is None else self._engine.feed(self.slot, data)
+    def attach(self, form: Form, sink: Callable[[bytes], None]) -> Callable[[bytes], int]:
+        """The audio goes to `sink` in `form`; what takes the audio that comes, see `Engine.feeder`."""
+        slot = self.take_slot()
+        self._engine.attach(slot, form, sink)
+        self._session.call.codec = form.value
+        self.begin()
+        return self._engine.feeder(slot)
 
     def begin(self) -> None:
         """Media can flow: the track begins, and is heard as the bot wishes."""
@@ -112,7 +109,7 @@ class Caller:
         if self.slot is None:
             return
         if option.subscribe and session.arrival.call_type is not CallType.WEBSOCKET:
-            self._subscription = Subscription(self._engine, self.slot, session.send_audio)
+            self._subscription = Subscription(self._engine, self.slot, session.audio_sink)
         seconds = option.inactivity_timeout
         if seconds is None:
             seconds = session.line.gone_after

@@ -8,7 +8,7 @@ the closing of its socket in that order.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from aiohttp import WSCloseCode
@@ -240,9 +240,10 @@ class Session:
         self.journal.event(text)
         self._outbox.send(text)
 
-    def send_audio(self, data: bytes) -> None:
-        """Send the bot a binary frame."""
-        self._outbox.send_audio(data)
+    @property
+    def audio_sink(self) -> Callable[[bytes], None]:
+        """Sends the bot a binary frame."""
+        return self._outbox.send_audio
 
     def error(self, sender: str, message: str, code: int | None = None) -> None:
         """Tell the bot that something went wrong; the call goes on."""

@@ -1,5 +1,6 @@
 """Calls whose audio is in binary frames of the bot's own socket; neither control nor rtpengine takes part."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from control.api import models
@@ -23,6 +24,8 @@ class SocketLine(Line):
     def __init__(self, session: "Session") -> None:
         super().__init__(session)
         self._early = bytearray()
+        self._hear: Callable[[bytes], int] | None = None
+        """Takes the audio that comes, from ``invite`` on."""
         self._losing = False
         """Whether audio is being lost and the bot was told."""
 
@@ -34,7 +37,8 @@ class SocketLine(Line):
         session.call.start = now_ms()
         session.remember(option)
         session.call.caller, session.call.callee = option.caller or "", option.callee or ""
-        session.caller.attach(FORMS.get((option.codec or "").lower(), Form.PCM), session.send_audio)
+        form = FORMS.get((option.codec or "").lower(), Form.PCM)
+        self._hear = session.caller.attach(form, session.audio_sink)
         self.answered("")
         early, self._early = bytes(self._early), bytearray()
         if early:
@@ -42,12 +46,14 @@ class SocketLine(Line):
 
     def audio(self, data: bytes) -> None:
         """Hear `data`; before ``invite`` it is kept."""
-        if self.session.state is State.IDLE:
+        if self._hear is not None:
+            lost = self._hear(data)
+            if lost or self._losing:
+                self._lost(lost)
+        else:
             room = EARLY_BYTES - len(self._early)
             self._early += data[:room]
             self._lost(max(0, len(data) - room))
-        else:
-            self._lost(self.session.caller.feed(data))
 
     def _lost(self, count: int) -> None:
         """Tell the bot once for each run of losses."""
