@@ -1,8 +1,8 @@
 """One bot connection and its call: its state, the order of what it does, and its end.
 
-What a command does stands elsewhere: in the line for what makes and ends calls, in one module for each other family.
-This one knows which commands there are and that every session ends exactly once, with ``trackEnd``, ``hangup`` and
-the closing of its socket in that order.
+What a command does stands in `media.commands`, what differs between kinds of calls in `media.session.lines`. This
+module keeps their order, and sees to it that every session ends exactly once, with ``trackEnd``, ``hangup`` and the
+closing of its socket in that order.
 """
 
 import asyncio
