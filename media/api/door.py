@@ -63,6 +63,8 @@ class Door:
                 session.open()
                 await self._stay(connection, arrival.ping)
         finally:
+            # Many may leave at once; the calls of the others go on meanwhile.
+            self._gate.keep_time()
             await session.disconnected()
             outbox.drop("the worker stops")
         return _Upgraded()
