@@ -6,19 +6,16 @@ command; RTP arrives by the kernel's time at the caller, SIP when the peer has r
     .venv/bin/python bench/commands.py --rounds 20 --json
 """
 
-import argparse
 import asyncio
-import json
 import random
 import sys
-import tempfile
 import time
 from collections import defaultdict
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the test peers are no installed package
 
-from bench.talk import SOUND, Talk, audible, bench_system, heard, since, spread, table, talk
+from bench.talk import SOUND, Talk, audible, bench_system, heard, measure, since, spread, talk
 from tests.support import ports
 from tests.support.rawend import RawEnd, raw_end
 from tests.support.rtpcap import FRAME_SECONDS
@@ -132,15 +129,7 @@ async def run(rounds: int, folder: Path) -> dict[str, float]:
 
 def main() -> int:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=20, help="of each measurement")
-    parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="sidecall-bench-") as folder:
-        figures = asyncio.run(run(options.rounds, Path(folder)))
-    sys.stdout.write(table(figures))
-    if options.json:
-        sys.stdout.write(json.dumps(figures) + "\n")
+    measure(__doc__ or "", 20, "of each measurement", run)
     return 0
 
 

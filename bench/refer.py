@@ -7,11 +7,8 @@ the kernel at the caller.
     .venv/bin/python bench/refer.py --rounds 30 --json
 """
 
-import argparse
 import asyncio
-import json
 import sys
-import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -19,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the test peers are no installed package
 
-from bench.talk import SOUND, Talk, bench_system, heard, since, spread, table, talk
+from bench.talk import SOUND, Talk, bench_system, heard, measure, since, spread, talk
 from tests.support.rtpcap import PCMU, RtpPacket
 
 SETTLE = 0.3
@@ -91,15 +88,7 @@ async def run(rounds: int, folder: Path) -> dict[str, float]:
 
 def main() -> int:
     """Return 1 when the caller was invited anew, else 0."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=30, help="transfers, one after the other")
-    parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="sidecall-bench-") as folder:
-        figures = asyncio.run(run(options.rounds, Path(folder)))
-    sys.stdout.write(table(figures))
-    if options.json:
-        sys.stdout.write(json.dumps(figures) + "\n")
+    figures = measure(__doc__ or "", 30, "transfers, one after the other", run)
     return int(figures["reinvites"] > 0)
 
 

@@ -1,11 +1,17 @@
 """A caller in a call with a bot, and a target for its transfers: what the benchmarks of commands have in common."""
 
+import argparse
+import asyncio
+import json
 import re
+import sys
+import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bench.calls import percentile
 from tests.support import ports, wav
@@ -14,6 +20,8 @@ from tests.support.phone import Dialog
 from tests.support.rawend import RawEnd, raw_end
 from tests.support.rtpcap import PCMU, RtpPacket
 from tests.support.system import System, running_system
+
+Figures = dict[str, float]
 
 MUSIC, CALLER, TARGET = 1000, 440, 700
 """Hz."""
@@ -85,6 +93,22 @@ def spread(name: str, values: Sequence[float]) -> dict[str, float]:
     """Median, 95th percentile and greatest of some milliseconds."""
     parts = (("p50", 0.5), ("p95", 0.95), ("max", 1.0))
     return {f"{name}_{part}_ms": round(percentile(sorted(values), share), 1) for part, share in parts}
+
+
+def measure(
+    doc: str, rounds: int, what: str, run: Callable[[int, Path], Coroutine[Any, Any, Figures]]
+) -> Figures:
+    """The command line of a benchmark: let `run` do its rounds, print the figures, and return them."""
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=rounds, help=what)
+    parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="sidecall-bench-") as folder:
+        figures = asyncio.run(run(options.rounds, Path(folder)))
+    sys.stdout.write(table(figures))
+    if options.json:
+        sys.stdout.write(json.dumps(figures) + "\n")
+    return figures
 
 
 def table(figures: Mapping[str, float]) -> str:
