@@ -1,6 +1,7 @@
 """Making the audio of plays: piece after piece, some at once, and never far ahead of what is heard."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from contextlib import aclosing
 from typing import Protocol
@@ -9,6 +10,8 @@ from control.errors import MediaError
 from control.tasks import Tasks
 from media.engine.segment import Segment
 from media.session.play import Piece, Play
+
+log = logging.getLogger(__name__)
 
 AHEAD_MS = 30_000
 """Audio of a play that may wait to be heard; the making of a piece pauses while there is more."""
@@ -82,6 +85,10 @@ class Maker:
                     segment.append(chunk)
         except MediaError as error:
             self._failed(play, error)
+        except Exception:
+            # Whatever a source raises, the bot must not wait for audio that never comes.
+            log.exception("a piece of a play cannot be made")
+            self._failed(play, MediaError("an internal error; the operator's log tells more"))
         finally:
             segment.close()
             self._making.pop(piece, None)

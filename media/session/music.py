@@ -61,6 +61,6 @@ class Music:
                     timestamp=now_ms(),
                     sender="moh",
                     error=f"{error}; the caller hears ringing tone instead",
-                    code=500,
+                    code=error.code,
                 )
             )

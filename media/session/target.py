@@ -1,6 +1,6 @@
-"""What control is asked for when the caller is transferred."""
+"""What control is asked for when somebody is called."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from control.api import models
 from control.rtpengine.media import Endpoint
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def target_call(session: "Session", command: "Refer", *, relayed: bool) -> models.Refer | models.Invite:
     """The call to the target: in the caller's own call where rtpengine relays the two, else one of its own."""
     options, engine = command.options, session.services.engine
-    sip = options.sip or SipOption()
+    sip = signalling(options.sip)
     caller = command.caller or session.call.caller or None
     if relayed:
         return models.Refer(
@@ -22,10 +22,7 @@ def target_call(session: "Session", command: "Refer", *, relayed: bool) -> model
             session=session.id,
             callee=command.callee,
             caller=caller,
-            username=sip.username,
-            password=sip.password,
-            realm=sip.realm,
-            headers=sip.headers or {},
+            **sip,
             timeout=options.timeout,
             early_media=options.moh is None,
         )
@@ -34,9 +31,14 @@ def target_call(session: "Session", command: "Refer", *, relayed: bool) -> model
         callee=command.callee,
         caller=caller,
         endpoint=Endpoint(engine.address, engine.port),
-        username=sip.username,
-        password=sip.password,
-        realm=sip.realm,
-        headers=sip.headers or {},
+        **sip,
         timeout=options.timeout,
     )
+
+
+def signalling(option: SipOption | None) -> dict[str, Any]:
+    """The fields of a request for a call that `option` decides: who pays, and what headers the INVITE has."""
+    if option is None:
+        return {}
+    fields = option.model_dump(include={"username", "password", "realm"})
+    return fields | {"headers": option.headers or {}}

@@ -103,7 +103,7 @@ class FakeControl(LegClient):
 
 
 class Speech:
-    """One chunk for each word; a word ``fail`` is an error instead."""
+    """One chunk for each word; a word ``fail`` is an error instead, ``break`` a fault of ours."""
 
     def __init__(self, text: str, gate: asyncio.Event) -> None:
         self._words = text.split()
@@ -117,8 +117,11 @@ class Speech:
         await self._gate.wait()
         if not self._words:
             raise StopAsyncIteration
-        if self._words.pop(0) == "fail":
-            raise SpeechError("this cannot be spoken")
+        match self._words.pop(0):
+            case "fail":
+                raise SpeechError("this cannot be spoken")
+            case "break":
+                raise ZeroDivisionError
         return np.full(WORD, 1000, np.int16)
 
     async def aclose(self) -> None:

@@ -8,7 +8,7 @@ from control.api import models
 from control.errors import CommandError, LegError, LegErrorCode
 from media.api import events
 from media.api.gate import DEFAULT_POOL
-from media.api.options import RecorderOption, SipOption
+from media.api.options import RecorderOption
 from media.commands.accept import Accept
 from media.commands.invite import Invite
 from media.commands.play import Play
@@ -18,6 +18,7 @@ from media.session.clock import now_ms
 from media.session.lines.base import Line, status
 from media.session.play import Play as Playback
 from media.session.state import Parting, State
+from media.session.target import signalling
 
 if TYPE_CHECKING:
     from media.session.session import Session
@@ -72,16 +73,12 @@ class SipLine(Line):
         session.call.start = now_ms()
         session.remember(option)
         session.call.caller, session.call.callee = option.caller or "", option.callee
-        sip = option.sip or SipOption()
         request = models.Invite(
             session=session.id,
             caller=option.caller,
             callee=option.callee,
             endpoint=endpoint,
-            username=sip.username,
-            password=sip.password,
-            realm=sip.realm,
-            headers=sip.headers or {},
+            **signalling(option.sip),
         )
         try:
             if waited:

@@ -417,6 +417,21 @@ async def test_a_file_that_fails_still_hangs_up(house: House) -> None:
     assert guest.check_end()["reason"] == "autohangup"
 
 
+async def test_a_fault_of_ours_is_told_and_what_follows_is_heard(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    guest = await caller(house)
+    await guest.do("tts", text="break")
+    await guest.do("tts", text="one", autoHangup=True)
+    await guest.made()
+    error = guest.box.last("error")
+    assert (error["sender"], error["code"]) == ("tts", 500)
+    assert "operator's log" in error["error"]
+    assert "ZeroDivisionError" in caplog.text
+    await guest.hear("hangup")
+    assert guest.check_end()["reason"] == "autohangup"
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "10.0.0.1", "[::1]", "169.254.169.254"])
 async def test_private_addresses_are_not_fetched_from(house: House, host: str) -> None:
     guest = await caller(house)
