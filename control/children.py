@@ -114,6 +114,7 @@ async def spawn(argv: Sequence[str], environ: Mapping[str, str] | None = None) -
                 start_new_session=True,
             )
         except BaseException:
+            # Also when it is cancelled: nobody else knows of the pipe yet.
             pipe.close()
             raise
     finally:

@@ -192,6 +192,10 @@ class Recording:
             self._file.seal()
         return self._file
 
+    def give_up(self) -> None:
+        """Say that nothing more is written, after a fault of ours. For the writer."""
+        self._tell("was given up: an internal error; the operator's log tells more")
+
     def _tell(self, problem: str) -> None:
         if not self._faulty:
             self._post(partial(self._told, f"the recording {'/'.join(self._parts)} {problem}"))
@@ -269,4 +273,5 @@ def _visited(recording: Recording) -> bool:
     except Exception:
         # A fault in one recording must not end the thread that writes them all.
         log.exception("a recording was given up")
+        recording.give_up()
         return False

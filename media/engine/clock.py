@@ -117,6 +117,7 @@ class TickClock:
         try:
             self._work()
         except Exception:
+            # The caller is in the middle of something else, which a fault of the engine must not cost.
             log.exception("a tick failed")
 
     def _beat(self) -> None:

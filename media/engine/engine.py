@@ -84,10 +84,6 @@ class Engine(Stages):
             raise MediaError(f"slot {slot} takes no bytes: call attach() first")
         return self._wire.feeder(slot)
 
-    def feed(self, slot: int, data: bytes) -> int:
-        """Take what came for `slot`, see `feeder`."""
-        return self.feeder(slot)(data)
-
     def _settle(self, slot: int, band: Band) -> None:
         band.join(slot)
         self._homes[slot] = band

@@ -297,6 +297,9 @@ def test_a_fault_of_ours_ends_one_recording_and_not_the_writer(
     sound.write(pcm(10))
     desk.turn()
     assert "a recording was given up" in caplog.text
+    assert desk.faults == [
+        "the recording broken.wav was given up: an internal error; the operator's log tells more"
+    ]
     assert len(read(sound)) == 10
 
 

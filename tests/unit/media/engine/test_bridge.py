@@ -159,7 +159,7 @@ def test_a_bot_and_a_telephone(bench: Bench) -> None:
     there, back = Bridge(bench.engine, bot, phone.slot), Bridge(bench.engine, phone.slot, bot)
     wide = tone(16_000, 1)
     for packet in encode(Codec.PCMA, tone(8000, 50)):
-        bench.engine.feed(bot, wide.tobytes())
+        bench.engine.feeder(bot)(wide.tobytes())
         phone.say(packet)
         bench.ticks()
     assert there.open

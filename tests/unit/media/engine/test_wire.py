@@ -63,7 +63,7 @@ class Bot:
         return segment
 
     def feed(self, data: bytes) -> int:
-        return self.engine.feed(self.slot, data)
+        return self.engine.feeder(self.slot)(data)
 
     @property
     def heard(self) -> Pcm:
@@ -154,8 +154,8 @@ def test_faster_than_real_time_is_buffered_and_bounded(bench: Bench) -> None:
     assert bot.feed(bytes(500)) == 500
     other = bench.engine.allocate()
     bench.engine.attach(other, Form.PCM, print, most_ms=1000)
-    assert bench.engine.feed(other, bytes(32_001)) == 0
-    assert bench.engine.feed(other, bytes(641)) == 642
+    assert bench.engine.feeder(other)(bytes(32_001)) == 0
+    assert bench.engine.feeder(other)(bytes(641)) == 642
 
 
 def test_an_open_segment_sends_what_it_has(bench: Bench) -> None:
@@ -324,7 +324,7 @@ def test_a_sink_that_fails_costs_nobody_else_anything(bench: Bench, caplog: pyte
     ]
     stats = bench.engine.stats(slot)
     assert (stats.sent, stats.unsent, segment.played) == (0, 1, 320)
-    assert bench.engine.feed(slot, bytes(640)) == 0
+    assert bench.engine.feeder(slot)(bytes(640)) == 0
     ticks(bench, 1)
     assert bench.engine.stats(slot).received == 1
 
@@ -378,7 +378,7 @@ def test_a_slot_has_one_way_for_its_audio(bench: Bench) -> None:
     with pytest.raises(MediaError, match=f"slot {call.slot} has a stream already"):
         engine.attach(call.slot, Form.PCM, print)
     with pytest.raises(MediaError, match=f"slot {call.slot} takes no bytes"):
-        engine.feed(call.slot, b"")
+        engine.feeder(call.slot)(b"")
     with pytest.raises(MediaError, match="slot 5 is not allocated"):
         engine.attach(5, Form.PCM, print)
 
