@@ -23,7 +23,7 @@ from media.session.clock import now_ms
 from media.session.ending import referred_hangup
 from media.session.lines import status
 from media.session.music import Music
-from media.session.state import State, TransferRecord
+from media.session.state import TransferRecord
 from media.session.target import target_call
 from media.session.unoffered import complaints
 
@@ -61,11 +61,10 @@ class Transfer:
 
     @classmethod
     async def begin(cls, session: "Session", command: "Refer") -> None:
-        """Call the target. Raises CommandError when that does not fit now."""
-        session.require(command.command, State.TALKING)
-        if session.transfer is not None:
-            raise CommandError('command "refer" does not fit now: a transfer is under way', 409)
-        if not command.callee or session.slot is None:
+        """Call the target for the caller of `session`, which talks. Raises CommandError when that does not fit now."""
+        if session.transfer is not None or session.slot is None:
+            raise command.unfit("a transfer is under way")
+        if not command.callee:
             raise CommandError('command "refer": "callee" must not be empty')
         if not session.arrival.may_dial(command.callee):
             raise CommandError(f'command "refer": this token may not call {command.callee}', 403)
