@@ -23,7 +23,8 @@
     ├── CommandError             a bot's command cannot be carried out
     └── MediaError               audio cannot be produced
         ├── AudioFileError       a file cannot be played
-        ├── SpeechError          text cannot be synthesised
+        ├── SpeechError          speech cannot be made or recognised
+        │   └── ProviderError    a speech provider refused, failed or went silent
         ├── RecordingError       a recording cannot be made
         └── EngineFullError      no slot is left on this worker
 
@@ -158,7 +159,18 @@ class AudioFileError(MediaError):
 
 
 class SpeechError(MediaError):
-    """Text cannot be synthesised."""
+    """Speech cannot be made or recognised."""
+
+
+class ProviderError(SpeechError):
+    """A speech provider refused, failed or went silent; names the provider.
+
+    ``retry``: whether the same may succeed a moment later; not when credentials or parameters are refused.
+    """
+
+    def __init__(self, message: str, code: int = 502, *, retry: bool = True) -> None:
+        super().__init__(message, code)
+        self.retry = retry
 
 
 class RecordingError(MediaError):

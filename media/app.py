@@ -41,7 +41,7 @@ from media.session.state import Parting, State
 from media.sounds import Sounds
 from media.speech.cache import SpeechCache
 from media.speech.client import SpeechClient
-from media.speech.tts.espeak import EspeakTts
+from media.speech.espeak_tts import EspeakTts
 from media.store import Memory, Store
 
 log = logging.getLogger(__name__)

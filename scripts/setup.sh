@@ -37,6 +37,7 @@ find_missing() {
     want baresip-core have baresip
     want iproute2 have ip
     want tcpdump have tcpdump
+    want flite have flite
 }
 
 install_missing() {

@@ -16,6 +16,7 @@ MAX_TEXT = 100_000
 MAX_LINE = 1024
 """Characters of a URI, a name or an id."""
 MAX_REASON = 256
+MAX_GRAMMAR = 65_536
 MAX_URL = 4096
 MAX_SDP = 65_536
 MAX_HEADERS = 64
@@ -133,6 +134,18 @@ def _headers(value: dict[str, str]) -> dict[str, str]:
     return value
 
 
+def _interrupt(value: str) -> str:
+    if not re.fullmatch(r"none|speech|dtmf|words:[1-9][0-9]?", value.lower()):
+        raise ValueError("must be none, speech, dtmf or words:N")
+    return value.lower()
+
+
+def _grammar(value: str | list[str] | None) -> str | list[str] | None:
+    if value is not None and not 0 < sum(map(len, value)) <= MAX_GRAMMAR:
+        raise ValueError(f"must have 1 to {MAX_GRAMMAR} characters")
+    return value
+
+
 def _either(*names: str) -> Callable[[Any], Any]:
     """Text that is one of `names`, in any case."""
 
@@ -184,4 +197,14 @@ Format = Annotated[
 ]
 Codec = Annotated[str, StringConstraints(to_lower=True, max_length=32)]
 
+InterruptOn = Annotated[
+    str,
+    AfterValidator(_interrupt),
+    WithJsonSchema({"type": "string", "pattern": "^(none|speech|dtmf|words:[1-9][0-9]?)$"}),
+]
+"""What interrupts playing."""
+Grammar = Annotated[
+    str | list[Annotated[str, StringConstraints(max_length=MAX_LINE)]] | None, AfterValidator(_grammar)
+]
+"""What may be said: a name, phrases, or JSGF."""
 Text = Annotated[str, Field(max_length=MAX_TEXT)]

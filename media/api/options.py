@@ -17,8 +17,10 @@ from media.api.fields import (
     Extra,
     Format,
     Fraction,
+    Grammar,
     Headers,
     Hertz,
+    InterruptOn,
     Line,
     Ms,
     Parallel,
@@ -119,6 +121,8 @@ class Provider(Model):
     """The provider's model. Also taken as ``modelType``."""
     samplerate: Hertz | None = Field(default=None, validation_alias=_also("samplerate", "sampleRate"))
     """Hz. Also taken as ``sampleRate``."""
+    fallback: Line | None = None
+    """Extension: name of the provider that takes over when this one cannot be reached."""
     extra: Extra = None
     """Further parameters of the provider."""
 
@@ -128,6 +132,11 @@ class TranscriptionOption(Provider):
 
     start_when_answer: bool = False
     """Whether early media is kept from the provider."""
+    grammar: Grammar = None
+    """Extension: what may be said, for recognisers that take a grammar: ``digits``, ``yesno``, a list of phrases, or
+    a grammar in JSGF."""
+    gate: bool = False
+    """Extension: whether the provider is sent only speech, with a little of what is around it."""
 
 
 class SynthesisOption(Provider):
@@ -166,6 +175,27 @@ class EouOption(Model):
     """Further parameters of the detector."""
 
 
+class InterruptOption(Model):
+    """Extension. ``interrupt``: lets the server cut what is playing when the caller speaks over it."""
+
+    on: InterruptOn = "speech"
+    """``none``; ``speech``; ``words:N``, N recognised words; ``dtmf``, a key."""
+    minimum: Ms = 200
+    """Milliseconds that voice must last; playing pauses meanwhile with ``resume``."""
+    resume: Ms = 0
+    """Milliseconds after which playing goes on when the voice stopped and no word was recognised; 0: what was cut
+    stays cut."""
+
+
+class AmdOption(Model):
+    """Extension. ``answerMachineDetection``: who answered: a human, a machine, or a fax."""
+
+    timeout: Ms = 4000
+    """Milliseconds from the answer within which the decision falls."""
+    beep: Ms = 30_000
+    """Milliseconds from the answer in which a machine's beep is waited for; 0: not at all."""
+
+
 class SipOption(Model):
     """``sip``: credentials and headers of the calls we place."""
 
@@ -183,6 +213,32 @@ class SipOption(Model):
         serialization_alias="hangup_headers",
     )
     """Extra headers of our BYE. Also taken as ``hangupHeaders``."""
+
+
+def _switch(value: object) -> object:
+    """``true`` is an option with nothing but defaults, ``false`` is none."""
+    if isinstance(value, bool):
+        return {} if value else None
+    return value
+
+
+RecorderSwitch = Annotated[
+    RecorderOption | None, BeforeValidator(_switch, json_schema_input_type=bool | RecorderOption)
+]
+"""``recorder`` of ``ringing``: true, false, or the option itself."""
+
+
+def _policy(value: object) -> object:
+    """Text is the policy alone."""
+    return {"on": value} if isinstance(value, str) else value
+
+
+InterruptSwitch = Annotated[
+    InterruptOption | None, BeforeValidator(_policy, json_schema_input_type=str | InterruptOption)
+]
+"""``interrupt``: the policy as text, or the option itself."""
+AmdSwitch = Annotated[AmdOption | None, BeforeValidator(_switch, json_schema_input_type=bool | AmdOption)]
+"""``answerMachineDetection``: true, false, or the option itself."""
 
 
 class CallOption(Model):
@@ -213,6 +269,10 @@ class CallOption(Model):
     eou: EouOption | None = None
     """Tell when the caller has finished a turn. Not offered by this version: an ``error`` (501) comes after
     ``answer``."""
+    interrupt: InterruptSwitch = None
+    """Extension: what interrupts playing, beside the bot: an object, or its ``on`` alone. Nothing when absent."""
+    answer_machine_detection: AmdSwitch = None
+    """Extension: tell who answered; an object, or true."""
     sip: SipOption | None = None
     """Credentials and headers; SIP only."""
     handshake_timeout: Duration | None = None
@@ -244,19 +304,6 @@ class ReferOption(Model):
     """Whether the caller is hung up when the target has gone; false: the caller is back with the bot."""
     sip: SipOption | None = None
     """Credentials and headers of the call to the target."""
-
-
-def _switch(value: object) -> object:
-    """``true`` is an option with nothing but defaults, ``false`` is none."""
-    if isinstance(value, bool):
-        return {} if value else None
-    return value
-
-
-RecorderSwitch = Annotated[
-    RecorderOption | None, BeforeValidator(_switch, json_schema_input_type=bool | RecorderOption)
-]
-"""``recorder`` of ``ringing``: true, false, or the option itself."""
 
 
 M = TypeVar("M", bound=Model)

@@ -8,8 +8,8 @@ from enum import Enum
 
 from media.engine.segment import Segment, State
 from media.speech.sentences import Sentences, words
+from media.speech.speaking import Synthesis
 from media.speech.text import clean
-from media.speech.tts.base import Synthesis
 from media.speech.voice import Samples
 
 Audio = Synthesis | AsyncGenerator[Samples, None]

@@ -11,7 +11,7 @@ from media.recorder import Recorder
 from media.records.service import Records
 from media.sounds import Sounds
 from media.speech.cache import SpeechCache
-from media.speech.tts.base import Tts
+from media.speech.speaking import Tts
 
 if TYPE_CHECKING:
     from media.session.session import Session

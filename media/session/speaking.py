@@ -10,7 +10,7 @@ from media.api.options import SynthesisOption
 from media.session.clock import now_ms
 from media.session.play import Play, Source
 from media.speech.cache import SpeechCache
-from media.speech.tts.base import Tts
+from media.speech.speaking import Tts
 from media.speech.voice import Samples
 
 

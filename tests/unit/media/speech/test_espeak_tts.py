@@ -3,8 +3,8 @@ import pytest
 from control.errors import SpeechError
 from media.api.options import SynthesisOption
 from media.speech.client import SpeechClient
-from media.speech.tts.base import Tts
-from media.speech.tts.espeak import EspeakTts, voice
+from media.speech.espeak_tts import EspeakTts, voice
+from media.speech.speaking import Tts
 from media.speech.voice import Voice
 
 
