@@ -9,6 +9,8 @@ import aiohttp
 
 from control import process
 from control.config import Settings
+from control.errors import ProviderError
+from media.api.options import SynthesisOption, TranscriptionOption
 from media.fetch import PublicResolver
 from media.speech.catalogue import Catalogue
 from media.speech.hub.providers import Providers
@@ -22,12 +24,23 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     providers = Providers(Catalogue(settings), lambda trusted: session(settings, trusted=trusted))
     server = Server(providers)
     try:
+        _warm(providers)
         await server.start(settings.speech_socket)
         await stop.wait()
     finally:
         await server.close()
         await providers.close()
         settings.speech_socket.unlink(missing_ok=True)
+
+
+def _warm(providers: Providers) -> None:
+    """Make the providers of those who name none, so that the first call does not wait for them."""
+    speech, recognition = SynthesisOption(), TranscriptionOption()
+    for make in (lambda: providers.synthesisers(speech), lambda: providers.recognisers(recognition)):
+        try:
+            make()
+        except ProviderError as error:
+            log.warning("%s", error)
 
 
 def session(settings: Settings, *, trusted: bool) -> aiohttp.ClientSession:

@@ -5,7 +5,7 @@ import itertools
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol, Self, cast
+from typing import Self, cast
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from control.tasks import Tasks
 from media.api.options import Provider as Option
 from media.api.options import SynthesisOption, TranscriptionOption
 from media.speech.hub import wire
+from media.speech.service import Hearer
 from media.speech.voice import Samples
 
 log = logging.getLogger(__name__)
@@ -26,19 +27,6 @@ DELAY = 0.1
 STUCK_BYTES = 8_000_000
 """Audio that the speech process has not read; beyond that it is taken for dead."""
 SAMPLE_RATES = (8000, 16_000)
-
-
-class Hearer(Protocol):
-    """What becomes of audio that is recognised."""
-
-    def heard(self, text: wire.Heard) -> None:
-        """Something was understood."""
-
-    def trouble(self, message: str, code: int) -> None:
-        """Something went wrong and is being mended."""
-
-    def failed(self, message: str, code: int) -> None:
-        """Nothing more will be understood."""
 
 
 class Synthesis:
@@ -218,7 +206,7 @@ class SpeechHub:
 
     def _begin(self, order: wire.Speak | wire.Listen) -> None:
         self.send(order)
-        if self._connection is None:
+        if self._connection is None and isinstance(order, wire.Speak):
             loop = asyncio.get_running_loop()
             loop.call_later(WAIT_SECONDS, self._waited, order.request)
 
@@ -244,7 +232,7 @@ class SpeechHub:
                 log.error("the connection to the speech process is lost; connecting again")
             self._ready.clear()
             self._connection = None
-            self._lost("the speech process was lost and is being restarted; send the text again")
+            self._lost("the speech process was lost and is being restarted")
 
     def _take(self, connection: "_Connection", report: wire.Message) -> None:
         match report:
@@ -290,8 +278,12 @@ class SpeechHub:
     def _lost(self, reason: str) -> None:
         """Every pending request fails."""
         self._pending.clear()
-        for request in list(self._works):
-            self._fail(request, reason, 503)
+        works, self._works = self._works, {}
+        for work in works.values():
+            if isinstance(work, Synthesis):
+                work.put(SpeechError(reason, 503))
+            else:
+                work.hearer.lost(reason)
 
 
 class _Connection(asyncio.Protocol):
