@@ -140,6 +140,10 @@ class SpeechHub:
         """Whether the speech process is there."""
         return self._ready.is_set()
 
+    async def ready(self) -> None:
+        """Wait until the speech process is there."""
+        await self._ready.wait()
+
     # What there is
 
     def name(self, kind: str, option: Option | None) -> str:
