@@ -7,7 +7,8 @@ import pytest_asyncio
 
 from control.api import models
 from media.engine import reports
-from tests.support.sessions import TARGET, FakeRecognition, Guest, House, house
+from tests.support.farend import FarEnd
+from tests.support.sessions import TARGET, FakeRecognition, Guest, House, house, stream
 
 LOUD = b"\x90\x10" * 80
 
@@ -172,15 +173,17 @@ async def test_the_target_of_a_transfer_is_heard_on_the_track_of_what_we_play(ho
     guest = house.guest()
     await guest.talk()
     await guest.do(
-        "refer", caller="sip:a@192.0.2.1", callee="sip:b@192.0.2.7", options={"asr": {"provider": "fake"}}
+        "refer",
+        caller="sip:a@192.0.2.1",
+        callee="sip:b@192.0.2.7",
+        options={"asr": {"provider": "fake"}, "autoHangup": False},
     )
-    stream = house.stream()
-    guest.tell(models.Ringing, leg=TARGET)
-    assert house.tts.heard == []
-    guest.tell(models.Answered, leg=TARGET, stream=stream, sdp="v=0")
-    assert house.tts.heard, guest.box.events
-    work = house.tts.heard[-1]
-    work.say("hello")
-    assert guest.box.last("asrFinal")["trackId"] == "server-side-track"
-    guest.tell(models.Ended, leg=TARGET, initiator="callee", reason="bye", code=200)
-    assert work.closed
+    with FarEnd(house.services.engine.port) as target:
+        guest.tell(models.Ringing, leg=TARGET)
+        assert house.tts.heard == []
+        guest.tell(models.Answered, leg=TARGET, stream=stream(target), sdp="v=0")
+        work = house.tts.heard[-1]
+        work.say("hello")
+        assert guest.box.last("asrFinal")["trackId"] == "server-side-track"
+        guest.tell(models.Ended, leg=TARGET, initiator="callee", reason="bye", code=200)
+        assert work.closed
