@@ -7,7 +7,6 @@ its words by their letters.
 
 import subprocess
 import tempfile
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -199,7 +198,8 @@ def _line(sound: wav.Sound, noise: int, length: int, rng: np.random.Generator) -
     hiss[: sound.size] += sound
     pcm = np.clip(np.rint(hiss * 32768), -32768, 32767).astype(np.int16)[None]
     law = np.zeros(1, np.bool_)
-    return g711.decode(g711.encode(pcm, law, np.empty(pcm.shape, np.uint8)), law, np.empty_like(pcm))[0]
+    heard: Pcm = g711.decode(g711.encode(pcm, law, np.empty(pcm.shape, np.uint8)), law, np.empty_like(pcm))
+    return heard[0]
 
 
 def _spoken(jobs: list[tuple[str, str]]) -> dict[tuple[str, str], wav.Sound]:
@@ -225,7 +225,11 @@ def _flite(folder: Path, number: int, job: tuple[str, str]) -> wav.Sound:
 
 def _espeak(espeak: EspeakNg, speaker: str, text: str) -> wav.Sound:
     chunks: list[Pcm] = []
-    keep: Callable[[Pcm], bool] = lambda chunk: chunks.append(chunk) is None  # noqa: E731
+
+    def keep(chunk: Pcm) -> bool:
+        chunks.append(chunk)
+        return True
+
     espeak.say(text, Voice(speaker), keep)
     return _heard(np.concatenate(chunks), espeak.sample_rate)
 

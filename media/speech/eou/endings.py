@@ -32,7 +32,7 @@ _NUMERAL = re.compile(r"[0-9０-９]+")
 _TAIL = re.compile(
     r"(?:[0-9０-９零〇一二三四五六七八九幺]|(?<=[0-9０-９零〇一二三四五六七八九幺])[\s.\-/、，]+)+$"
 )
-_MARKS = re.compile(r"[\s\W]+$")
+_MARKS = re.compile(r"[\W_]+$")
 _STRING = 3
 """Digits from which several numerals in a row are a number that is told digit by digit."""
 
@@ -72,10 +72,14 @@ def _end_spaced(text: str, bare: str, words: Spaced, digits: Collection[int]) ->
     cued = not words.cues.isdisjoint(said[: len(said) - len(run)])
     if (number := _number(run, count, digits, whole=len(run) == len(said), cued=cued)) is not None:
         return number
-    last = said[-1]
-    if last in words.never or _GOES_ON.search(text):
+    if _GOES_ON.search(text):
         return Ending.OPEN
-    if " ".join(said) in words.answers or _stopped(text, bare):
+    if " ".join(said) in words.answers:
+        return Ending.COMPLETE
+    last = said[-1]
+    if last in words.never:
+        return Ending.OPEN
+    if _stopped(text, bare):
         return Ending.COMPLETE
     return Ending.OPEN if last in words.seldom else Ending.PLAIN
 

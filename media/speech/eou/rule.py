@@ -152,10 +152,7 @@ class Rule:
         What was said before the last turn ended belongs to no turn. Text without speech is a turn all the same: voice
         detection leaves out short words.
         """
-        before = self._over is not None and start is not None and start < self._over
-        idle = self._state is State.IDLE
-        old = (before or (idle and start is None)) and (idle or not self._transcript.within)
-        if not self._transcript.heard(text, final=final, old=old):
+        if not self._transcript.heard(text, final=final, old=self._old(start)):
             return
         if self._state is State.IDLE:
             self._begin(now)
@@ -163,6 +160,16 @@ class Rule:
         elif self._state is State.PAUSING:
             self._consider()
         self._told = now
+
+    def _old(self, start: int | None) -> bool:
+        """Whether an utterance that was begun at `start` says nothing about the present turn."""
+        idle = self._state is State.IDLE
+        if start is None:
+            return idle
+        if self._over is None or start >= self._over:
+            self._transcript.fresh()
+            return False
+        return idle or not self._transcript.within
 
     # What follows
 

@@ -27,7 +27,7 @@ class Transcript:
         self._uttered = _letters(text)
         if old:
             self._spent = self._uttered
-        self._pending = _behind(text, self._spent)
+        self._pending = _behind(text, self._spent) if self._uttered > self._spent else ""
         if final:
             self._settled = self.text
             self._pending = ""
@@ -38,6 +38,10 @@ class Transcript:
         """What was said so far is of no interest any more."""
         self._settled = self._pending = ""
         self._spent = self._uttered
+
+    def fresh(self) -> None:
+        """The utterance that is told next was begun after the last `restart`: all of it counts."""
+        self._spent = 0
 
     @property
     def within(self) -> bool:
@@ -50,12 +54,8 @@ def _letters(text: str) -> int:
 
 
 def _behind(text: str, letters: int) -> str:
-    """`text` without its first `letters`, and without the marks that follow them."""
+    """`text`, which has more letters, without the first `letters` and the marks that follow them."""
     if letters == 0:
         return text.strip()
-    for index, character in enumerate(text):
-        if character.isalnum():
-            if letters == 0:
-                return text[index:].strip()
-            letters -= 1
-    return ""
+    places = [index for index, character in enumerate(text) if character.isalnum()]
+    return text[places[letters] :].strip()
