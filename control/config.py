@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from control.errors import ConfigError, UriError
+from control.models.config import ModelEntry, PlainName
 from control.sip.uri import parse_uri
 
 
@@ -273,6 +274,8 @@ class Speech(Section):
 
     tts: Literal["espeak"] = "espeak"
     speaker: str = "en-us"
+    models: Path = Path("models")
+    """Folder of the models of local engines, each below its name."""
 
 
 def _once(values: tuple[str, ...]) -> tuple[str, ...]:
@@ -380,6 +383,7 @@ class Settings(Section):
     media: Media = Media()
     records: Records = Records()
     speech: Speech = Speech()
+    models: dict[PlainName, ModelEntry] = {}
     calls: Calls = Calls()
     trunks: tuple[Trunk, ...] = ()
     registrations: tuple[Registration, ...] = ()
