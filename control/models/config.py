@@ -71,7 +71,7 @@ class ModelEntry(BaseModel):
     """Whether `url` is an archive (.tar.gz, .tar.bz2 or .zip)."""
     max_bytes: Annotated[int, Field(ge=1)] = 2_000_000_000
     """Bytes of each download, and of all that is unpacked from it."""
-    files: dict[PlainName, ModelSource] = {}
+    files: dict[PlainName, ModelSource] = Field(default_factory=dict)
     """Its files by name, in place of `url`."""
 
     @model_validator(mode="after")
