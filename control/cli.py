@@ -14,7 +14,7 @@ from control.errors import ConfigError, SetupError
 USAGE = 2
 """Exit status when the configuration or this machine keeps a command from running."""
 FAULTY = 1
-"""Exit status of `check` and `doctor` when they found something."""
+"""Exit status of `check`, `doctor` and `models check` when they found something."""
 
 Command = Callable[[argparse.Namespace, Settings, Path | None], int]
 
@@ -91,6 +91,11 @@ def _parser() -> argparse.ArgumentParser:
     add("render", _render, "write kamailio.cfg and rtpengine.conf from the configuration")
     add("check", _check, "try the configuration: both servers are really started with it, on spare ports")
     add("doctor", _doctor, "look at this machine: what is missing, what is wrong, what to do")
+    models = add("models", _models, "list, fetch, check and remove models of local speech engines")
+    models.add_argument("action", nargs="?", choices=("list", "fetch", "check", "remove"), default="list")
+    models.add_argument(
+        "names", nargs="*", metavar="NAME", help="which; list and check take all when none is named"
+    )
     return parser
 
 
@@ -169,6 +174,12 @@ def _doctor(_: argparse.Namespace, settings: Settings, __: Path | None) -> int:
     for finding in findings:
         sys.stdout.write(f"{finding}\n")
     return FAULTY if doctor.unusable(findings) else 0
+
+
+def _models(options: argparse.Namespace, settings: Settings, _: Path | None) -> int:
+    from control.models import command
+
+    return command.run(options.action, options.names, settings, sys.stdout, sys.stderr)
 
 
 if __name__ == "__main__":

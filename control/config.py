@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from control.errors import ConfigError, UriError
+from control.models.config import ModelEntry, PlainName
 from control.sip.uri import parse_uri
 from control.speech_config import Provider, Speech
 
@@ -375,6 +376,7 @@ class Settings(Section):
     records: Records = Records()
     speech: Speech = Speech()
     providers: dict[str, Provider] = Field(default_factory=dict)
+    models: dict[PlainName, ModelEntry] = Field(default_factory=dict)
     calls: Calls = Calls()
     trunks: tuple[Trunk, ...] = ()
     registrations: tuple[Registration, ...] = ()
