@@ -74,8 +74,8 @@ class Synthesis(TencentCloud):
         right, query = self.signed(request, "Signature", *names)
         answer = self._refused(right, query) or await self._voice(query)
         if trouble is None:
-            return web.json_response({"Response": {**answer, "RequestId": str(uuid.uuid4())}})
-        return await self._break(request, trouble, json.dumps({"Response": answer}).encode())
+            return _reply(answer)
+        return await self._break(request, trouble, _reply(answer))
 
     async def _speak_one(self, socket: Socket) -> None:
         query = await self._admit_text(socket, NEEDED | {"Text"}, "TextToStreamAudioWS")
@@ -175,10 +175,12 @@ class Synthesis(TencentCloud):
             "Subtitles": subtitles(text) if wanted else [],
         }
 
-    async def _break(self, request: web.Request, trouble: Trouble, body: bytes) -> web.StreamResponse:
+    async def _break(self, request: web.Request, trouble: Trouble, right: web.Response) -> web.StreamResponse:
         """An answer that goes wrong at its beginning, in its middle or at its end."""
+        self.reached.put_nowait(trouble.stage)
         if trouble.fault is Fault.REFUSE:
-            return web.json_response({"Response": _error("InternalError.InternalError", REFUSED)})
+            return _reply(_error("InternalError.InternalError", REFUSED))
+        body = right.body if isinstance(right.body, bytes) else b""
         response = web.StreamResponse()
         await response.prepare(request)
         await response.write(
@@ -192,6 +194,12 @@ class Synthesis(TencentCloud):
             case _:
                 await response.write(b"{garbage")
         return response
+
+
+def _reply(answer: dict[str, Any]) -> web.Response:
+    """An answer of the API: the vendor's package knows its errors by this very content type."""
+    body = json.dumps({"Response": {**answer, "RequestId": str(uuid.uuid4())}}).encode()
+    return web.Response(body=body, headers={"Content-Type": "application/json"})
 
 
 def _error(code: str, message: str) -> dict[str, Any]:
