@@ -40,6 +40,7 @@ from media.session.session import Session
 from media.session.state import Parting, State
 from media.sounds import Sounds
 from media.speech.cache import SpeechCache
+from media.speech.eou.http import RemoteDetector
 from media.speech.hub.client import SpeechHub
 from media.store import Memory, Store
 
@@ -73,6 +74,7 @@ class Worker:
         self.recorder = Recorder(settings.media.recordings, self._post)
         self.records = Records(settings.records, settings.media.recordings, self.name)
         self.speech = SpeechHub(settings.speech_socket)
+        self.turn_detector = RemoteDetector(allow_private=settings.media.allow_private_urls)
         self.fetcher = Fetcher(
             allow_private=settings.media.allow_private_urls, max_bytes=settings.media.max_file_bytes
         )
@@ -101,6 +103,7 @@ class Worker:
             self.engine,
             self.legs,
             self.speech,
+            self.turn_detector,
             self.sounds,
             self.spoken,
             self.recorder,
@@ -312,6 +315,7 @@ class Worker:
         self._garbage.stop()
         self.engine.close()
         await self.speech.stop()
+        await self.turn_detector.close()
 
 
 async def _listen(site: web.TCPSite, address: str, port: int) -> None:

@@ -6,6 +6,7 @@ between check and use.
 """
 
 import asyncio
+import errno
 import ipaddress
 import socket
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from types import TracebackType
 from typing import Self
 
 import aiohttp
+from aiohttp import AddrInfoType
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
@@ -194,6 +196,17 @@ def guarded_session(
         headers={"Accept-Encoding": "identity", "User-Agent": "Sidecall"},
         timeout=aiohttp.ClientTimeout(total=timeout),
     )
+
+
+def public_socket(address: AddrInfoType) -> socket.socket:
+    """A socket for a connection to a public address, for a connector that may be told of any host.
+
+    Raises PermissionError for other addresses, whether they came from a name, a URL or a redirect.
+    """
+    family, kind, protocol, _, where = address
+    if not is_public(str(where[0])):
+        raise PermissionError(errno.EACCES, "not on the public internet")
+    return socket.socket(family, kind, protocol)
 
 
 def _skips_resolver(host: str) -> bool:

@@ -8,12 +8,12 @@ from control.rtpengine.media import Endpoint, Stream
 from control.sip.sdp import Direction
 from media.api import events
 from media.api.calltype import CallType
-from media.api.options import CallOption, RecorderOption, TranscriptionOption
+from media.api.options import CallOption, RecorderOption
 from media.engine.wire import Form
+from media.session.attention import Attention
 from media.session.clock import now_ms
-from media.session.hearing import UNASKED, Hearing
+from media.session.hearing import Hearing
 from media.session.inactivity import Inactivity
-from media.session.listening import Listening
 from media.session.recording import CallRecording
 from media.session.subscription import Subscription
 
@@ -41,11 +41,11 @@ class Caller:
         self.held = False
         """Whether the far end has put us on hold."""
         self.hearing = Hearing(session, self._engine, session.track)
+        self.attention = Attention(session, self.hearing)
         self.recording = CallRecording(session, self._engine, session.services.recorder)
         self._equipped: CallOption | None = None
         self._subscription: Subscription | None = None
         self._inactivity: Inactivity | None = None
-        self._listening: Listening | None = None
 
     def take_slot(self) -> int:
         """The slot of the session, allocated when it has none yet. Raises CommandError when none is left."""
@@ -89,28 +89,12 @@ class Caller:
 
     def _equip(self, slot: int, option: CallOption) -> None:
         """Give the slot what the bot asked for, once."""
-        self.hearing.listen(slot, option.vad, UNASKED if option.asr is not None else None)
-        if option.asr is not None and not option.asr.start_when_answer:
-            self._listen(slot, option.asr)
+        self.hearing.listen(slot, option.vad, self.attention.voice(option))
+        self.attention.attend(slot, option)
         if option is not self._equipped:
             self._equipped = option
             self._engine.denoise(slot, on=option.denoise)
             self._engine.detect_tones(slot, on=option.dtmf is not None and option.dtmf.inband)
-
-    def _listen(self, slot: int, option: TranscriptionOption) -> None:
-        """Recognise what is said; nothing changes when that is done already."""
-        session = self._session
-        if self._listening is None:
-            services = session.services
-            self._listening = Listening(
-                session, self._engine, services.speech, option, session.id, self._understood
-            )
-            self.hearing.hearers.append(self._listening)
-            self._listening.start(slot)
-
-    def _understood(self, text: str, final: bool) -> None:  # noqa: ARG002
-        """The caller has said something."""
-        self._session.track.input_heard()
 
     def answered(self) -> None:
         """The call stands and the bot knows it."""
@@ -124,10 +108,7 @@ class Caller:
             session.error("tts", str(error), error.code)
         if self.slot is None:
             return
-        if option.asr is not None:
-            self._listen(self.slot, option.asr)
-        if self._listening is not None:
-            self._listening.answered()
+        self.attention.answered(self.slot, option)
         if option.subscribe and session.arrival.call_type is not CallType.WEBSOCKET:
             self._subscription = Subscription(self._engine, self.slot, session.audio_sink)
         seconds = option.inactivity_timeout
@@ -153,6 +134,7 @@ class Caller:
         if not self.muted:
             session.track.input_heard()
             session.send(events.Dtmf(track_id=session.id, timestamp=now_ms(), digit=digit))
+            self.attention.pressed(digit)
 
     def pressed_by_signal(self, digit: str) -> None:
         """The same by SIP INFO: its tone in the audio would be the same key once more."""
@@ -168,8 +150,7 @@ class Caller:
         if self._subscription is not None:
             self._subscription.stop()
         self.recording.stop()
-        if self._listening is not None:
-            self._listening.stop()
+        self.attention.stop()
         if slot is None:
             return
         if self.since is not None:

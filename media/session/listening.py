@@ -48,7 +48,7 @@ class Listening:
         speech: Speech,
         option: TranscriptionOption,
         track_id: str,
-        told: Callable[[str, bool], None] = lambda text, final: None,  # noqa: ARG005
+        told: Callable[[str, bool, int], None] = lambda text, final, start: None,  # noqa: ARG005
     ) -> None:
         self._owner = owner
         self._engine = engine
@@ -153,7 +153,7 @@ class Listening:
             self._next = max(self._next, index + 1)
             self._begun = {each for each in self._begun if each >= self._next}
             self._measure("completed", text, index, now - start, now - end)
-        self._told(text.text, text.final)
+        self._told(text.text, text.final, min(start, end))
 
     def trouble(self, message: str, code: int) -> None:
         """Something went wrong and is being mended."""

@@ -11,6 +11,7 @@ from media.recorder import Recorder
 from media.records.service import Records
 from media.sounds import Sounds
 from media.speech.cache import SpeechCache
+from media.speech.eou.http import RemoteDetector
 from media.speech.service import Speech
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ class Services:
     engine: Engine
     legs: LegClient
     speech: Speech
+    turn_detector: RemoteDetector
     sounds: Sounds
     spoken: SpeechCache
     recorder: Recorder

@@ -158,6 +158,12 @@ def failure(provider: str, error: BaseException) -> ProviderError:
             )
         case aiohttp.InvalidURL():
             return ProviderError(f"{provider}: its endpoint is no URL", 400, retry=False)
+        case aiohttp.ClientConnectorError(os_error=PermissionError()):
+            return ProviderError(
+                f"{provider}: its endpoint is not on the public internet: bots may not have us connect there",
+                403,
+                retry=False,
+            )
         case aiohttp.ClientConnectorError():
             return ProviderError(f"{provider}: it cannot be reached", 503)
         case _:

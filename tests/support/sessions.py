@@ -35,6 +35,7 @@ from media.session.session import Session
 from media.session.state import State
 from media.sounds import Sounds
 from media.speech.cache import SpeechCache
+from media.speech.eou.http import RemoteDetector
 from media.speech.hub.wire import Heard
 from media.speech.service import Hearer
 from media.speech.voice import Samples
@@ -464,7 +465,10 @@ async def house(sounds: Path, slots: int = 4) -> AsyncIterator[House]:
             library = Sounds(fetcher, LocalFiles(sounds), None, nothing)
             spoken = SpeechCache(None, nothing)
             records = Records(settings.records, sounds / "recordings", "test")
-            services = Services(settings, engine, control, tts, library, spoken, recorder, records, tasks)
+            detector = RemoteDetector(allow_private=True)
+            services = Services(
+                settings, engine, control, tts, detector, library, spoken, recorder, records, tasks
+            )
             place = House(services, control, tts, far, Clock(asyncio.get_running_loop()))
             try:
                 yield place
@@ -475,6 +479,7 @@ async def house(sounds: Path, slots: int = 4) -> AsyncIterator[House]:
                 assert not place.slots
             finally:
                 await tasks.settle()
+                await detector.close()
                 await place.services.sounds.close()
                 await place.services.spoken.settle()
                 recorder.close()

@@ -11,7 +11,7 @@ from control import process
 from control.config import Settings
 from control.errors import ProviderError
 from media.api.options import SynthesisOption, TranscriptionOption
-from media.fetch import PublicResolver
+from media.fetch import public_socket
 from media.speech.catalogue import Catalogue
 from media.speech.hub.providers import Providers
 from media.speech.hub.server import Server
@@ -45,11 +45,13 @@ def _warm(providers: Providers) -> None:
 
 def session(settings: Settings, *, trusted: bool) -> aiohttp.ClientSession:
     """For connections to providers; unless `trusted`, only to public addresses."""
-    resolver = aiohttp.ThreadedResolver()
     guarded = not trusted and not settings.media.allow_private_urls
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(
-            resolver=PublicResolver(resolver) if guarded else resolver, limit=0, ttl_dns_cache=60
+            resolver=aiohttp.ThreadedResolver(),
+            socket_factory=public_socket if guarded else None,
+            limit=0,
+            ttl_dns_cache=60,
         ),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"User-Agent": "Sidecall"},
