@@ -54,8 +54,8 @@ class Recognition(TencentCloud):
         async for message in socket.ws:
             if message.type is WSMsgType.BINARY:
                 heard += message.data
-                if len(message.data) % 2:
-                    self.complain("half a sample")
+                if not message.data or len(message.data) % 2:
+                    self.complain("no audio, or half a sample")
                 if len(heard) / (2 * rate) > MOST_SECONDS * (1 + time.monotonic() - began):
                     await socket.refuse(4000, "too much audio: at most 3 s in a second")
                 await stenographer.write(stenographer.ear.feed(message.data))

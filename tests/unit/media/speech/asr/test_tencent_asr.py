@@ -2,19 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from control.errors import ProviderError
 from media.api.options import TranscriptionOption
 from media.speech.asr.base import Heard
-from media.speech.asr.tencent import AHEAD, FAST, Pace, Tencent, Transcript
+from media.speech.asr.tencent import Tencent
 from media.speech.provider import Context
 from tests.support.clouds.base import SCRIPT, Fault, Stage, Trouble, spoken
 from tests.support.clouds.tencent import Tencent as Cloud
@@ -83,6 +81,16 @@ async def test_all_audio_arrives_as_it_was_sent(cloud: Cloud, provider: Tencent)
     pcm = call(200)
     await hear(provider, option(cloud), pieces(pcm))
     assert bytes(cloud.heard[0]) == pcm
+
+
+async def test_empty_pieces_of_audio_are_not_sent(cloud: Cloud, provider: Tencent) -> None:
+    async def audio() -> AsyncGenerator[bytes, None]:
+        for piece in (b"", bytes(640), b""):
+            yield piece
+
+    await hear(provider, option(cloud), audio())
+    assert bytes(cloud.heard[0]) == bytes(640)
+    assert cloud.complaints == []
 
 
 async def test_the_end_of_audio_flushes_what_was_begun(cloud: Cloud, provider: Tencent) -> None:
@@ -260,72 +268,3 @@ async def test_a_backlog_goes_out_no_faster_than_is_taken(cloud: Cloud, provider
     heard = await hear(provider, option(cloud), pieces(call(300, 300, 300, 300, 300)))
     assert [one.text for one in heard if one.final] == list(SCRIPT)
     assert cloud.complaints == []
-
-
-@given(st.lists(st.tuples(st.floats(0, 2), st.sampled_from([0.02, 0.04, 0.2])), max_size=60))
-def test_pace_never_lets_more_out_than_is_taken(steps: list[tuple[float, float]]) -> None:
-    now = 100.0
-    pace = Pace(lambda: now)
-    sent: list[tuple[float, float]] = []
-    for idle, seconds in steps:
-        now += idle
-        sent.append((now, seconds))
-        now += pace.wait(seconds)
-    for since, _ in sent:
-        window = sum(seconds for at, seconds in sent if since <= at < since + 1)
-        assert window <= AHEAD + FAST + 0.2 + 1e-6
-
-
-def test_audio_as_it_is_spoken_is_never_held_back() -> None:
-    now = 0.0
-    pace = Pace(lambda: now)
-    for _ in range(100):
-        assert pace.wait(0.04) == 0
-        now += 0.04
-
-
-RESULT = {
-    "slice_type": 2,
-    "index": 3,
-    "start_time": 10,
-    "end_time": 20,
-    "voice_text_str": "yes",
-    "word_size": 0,
-    "word_list": [],
-}
-
-
-def test_the_examples_of_the_documents() -> None:
-    transcript = Transcript("tencent")
-    success = {"code": 0, "message": "success", "voice_id": "v"}
-    assert transcript.feed(success) == []
-    begun = {"slice_type": 0, "index": 0, "start_time": 0, "end_time": 1240, "voice_text_str": "实时"}
-    assert transcript.feed({**success, "message_id": "v_11_0", "result": begun}) == [
-        Heard(0, "实时", 0, 1240, final=False, task="v")
-    ]
-    assert transcript.feed({"code": 0, "result": RESULT}) == [Heard(3, "yes", 10, 20, final=True)]
-    assert transcript.feed({"code": 0, "result": {**RESULT, "voice_text_str": " "}}) == []
-    assert not transcript.complete
-    assert transcript.feed({**success, "final": 1}) == []
-    assert transcript.complete
-
-
-def test_a_time_out_of_the_vendor_may_be_tried_again() -> None:
-    with pytest.raises(ProviderError, match="等待超时 .code 4008") as caught:
-        Transcript("tencent").feed({"code": 4008, "message": "后台识别服务器音频分片等待超时"})
-    assert (caught.value.code, caught.value.retry) == (408, True)
-
-
-VALUES = st.one_of(st.none(), st.integers(-1, 5), st.sampled_from(["", "yes"]))
-RESULTS = st.fixed_dictionaries({}, optional=dict.fromkeys(RESULT, VALUES))
-MESSAGES = st.fixed_dictionaries(
-    {}, optional={**dict.fromkeys(("code", "message", "final", "voice_id"), VALUES), "result": RESULTS}
-)
-
-
-@given(MESSAGES)
-def test_no_message_does_more_than_raise_an_error_of_the_provider(message: dict[str, Any]) -> None:
-    transcript = Transcript("tencent")
-    with suppress(ProviderError):
-        assert all(isinstance(one, Heard) and one.text for one in transcript.feed(message))
-        assert message["code"] == 0

@@ -2,21 +2,19 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from control.errors import ProviderError
 from media.api.options import SynthesisOption
 from media.speech.provider import Context
 from media.speech.tts import tencent as module
 from media.speech.tts.base import Mark
-from media.speech.tts.tencent import Speech, Tencent
+from media.speech.tts.tencent import Tencent
 from tests.support.clouds.base import Fault, Stage, Trouble, spoken
 from tests.support.clouds.tencent import Tencent as Cloud
 
@@ -299,26 +297,3 @@ async def test_cancelling_while_the_text_is_looked_at_leaves_nothing(
         await speaking
     assert cloud.connections == 0
     await provider.close()
-
-
-def test_messages_that_say_nothing_new() -> None:
-    speech = Speech("tencent", "one")
-    assert speech.feed(b"") == []
-    assert speech.feed(b"\x01\x02") == [b"\x01\x02"]
-    assert speech.feed('{"code": 0, "message": "success", "heartbeat": 1}') == []
-    assert speech.feed('{"code": 0, "result": {"subtitles": null}}') == []
-    assert (speech.ready, speech.complete) == (False, False)
-    assert speech.feed('{"code": 0, "ready": 1}') == []
-    assert speech.feed('{"code": 0, "final": 1}') == []
-    assert (speech.ready, speech.complete) == (True, True)
-
-
-def test_a_message_without_a_code_is_an_error() -> None:
-    with pytest.raises(ProviderError, match="tencent: sent a message without a code"):
-        Speech("tencent").feed('{"final": 1}')
-
-
-@given(st.one_of(st.text(max_size=20), st.binary(max_size=20)))
-def test_no_message_does_more_than_raise_an_error_of_the_provider(message: str | bytes) -> None:
-    with suppress(ProviderError):
-        assert Speech("tencent").feed(message) in ([], [message])
