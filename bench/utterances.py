@@ -199,7 +199,8 @@ def _line(sound: wav.Sound, noise: int, length: int, rng: np.random.Generator) -
     pcm = np.clip(np.rint(hiss * 32768), -32768, 32767).astype(np.int16)[None]
     law = np.zeros(1, np.bool_)
     heard: Pcm = g711.decode(g711.encode(pcm, law, np.empty(pcm.shape, np.uint8)), law, np.empty_like(pcm))
-    return heard[0]
+    line: Pcm = heard[0]
+    return line
 
 
 def _spoken(jobs: list[tuple[str, str]]) -> dict[tuple[str, str], wav.Sound]:

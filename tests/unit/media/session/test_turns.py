@@ -5,16 +5,19 @@ from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from control.errors import ProviderError
 from control.tasks import Tasks
 from media.api import events
 from media.api.options import EouOption
+from media.session import turns as module
 from media.session.clock import now_ms
 from media.session.turns import GIVE_UP, LIMIT_MS, Turns, complaint, expected_digits
 from media.speech.eou.http import Asked, RemoteDetector
 from media.speech.eou.rule import Pause, Verdict, Waits
-from tests.support.callworld import Clock
+from tests.support.stilltime import StillTime
 
 WAITS = Waits(complete=300, plain=700, open=1500, digits=1200, unheard=1000, alone=800)
 ENDPOINT = "https://detector.example/ask"
@@ -49,10 +52,12 @@ class Owner:
     def __init__(self, tasks: Tasks) -> None:
         self.tasks = tasks
         self.sent: list[events.Event] = []
+        self.told = asyncio.Event()
         self.errors: list[tuple[str, str, int | None]] = []
 
     def send(self, event: events.Event) -> None:
         self.sent.append(event)
+        self.told.set()
 
     def error(self, sender: str, message: str, code: int | None = None) -> None:
         self.errors.append((sender, message, code))
@@ -73,7 +78,9 @@ class World:
     def __init__(self, tasks: Tasks) -> None:
         self.owner = Owner(tasks)
         self.remote = Remote()
-        self.clock = Clock(asyncio.get_running_loop())
+        self.time = StillTime(asyncio.get_running_loop())
+        self.now_ms = self.time.now_ms
+        self.pass_ms = self.time.advance
         self.turns = self.made()
 
     def made(self, *, words: bool = True, **option: Any) -> Turns:
@@ -82,28 +89,21 @@ class World:
         )
         return self.turns
 
-    async def say(self, text: str = "", seconds: float = 1.0) -> None:
+    async def say(self, text: str = "") -> None:
         """Speech that has just ended."""
-        self.turns.speaking(now_ms())
-        await self.clock.advance(seconds)
+        self.turns.speaking(self.now_ms())
+        await self.pass_ms(1000)
         if text:
-            self.turns.heard(text, False, now_ms())
-        self.turns.silent(now_ms())
-        await self.settle()
-
-    async def settle(self) -> None:
-        for _ in range(5):
-            await asyncio.sleep(0)
-
-    async def pass_ms(self, ms: float) -> None:
-        await self.clock.advance(ms / 1000)
-        await self.settle()
+            self.turns.heard(text, False, self.now_ms())
+        self.turns.silent(self.now_ms())
+        await self.pass_ms(0)
 
 
 @pytest.fixture
-async def world() -> AsyncIterator[World]:
+async def world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
     tasks = Tasks("test")
     found = World(tasks)
+    monkeypatch.setattr(module, "now_ms", found.now_ms)
     yield found
     found.turns.stop()
     await tasks.close()
@@ -123,11 +123,11 @@ async def test_a_turn_is_told_once(world: World) -> None:
 
 
 async def test_silence_counts_from_when_the_voice_really_ended(world: World) -> None:
-    world.turns.speaking(now_ms())
-    await world.clock.advance(1)
+    world.turns.speaking(world.now_ms())
+    await world.pass_ms(1000)
     world.turns.heard("yes", True)
-    world.turns.silent(now_ms() - WAITS.complete)
-    await world.settle()
+    world.turns.silent(world.now_ms() - WAITS.complete)
+    await world.pass_ms(0)
     await world.pass_ms(1)
     assert world.owner.ends == [True]
 
@@ -144,7 +144,7 @@ async def test_the_caller_goes_on(world: World) -> None:
     world.turns.stirred()
     await world.pass_ms(WAITS.hold - 10)
     assert world.owner.ends == []
-    world.turns.speaking(now_ms())
+    world.turns.speaking(world.now_ms())
     await world.pass_ms(60_000)
     assert world.owner.ends == []
 
@@ -191,20 +191,20 @@ async def test_questions_do_not_queue_up(world: World) -> None:
     world.made(endpoint=ENDPOINT)
     await world.say("my")
     world.turns.heard("my name", False)
-    await world.settle()
+    await world.pass_ms(0)
     assert [pause.text for pause in world.remote.asked] == ["my", "my name"]
     assert world.remote.cancelled == 1
     world.turns.heard("my name", False)
-    await world.settle()
+    await world.pass_ms(0)
     assert len(world.remote.asked) == 2
-    world.turns.speaking(now_ms())
-    await world.settle()
+    world.turns.speaking(world.now_ms())
+    await world.pass_ms(0)
     assert world.remote.cancelled == 2
-    world.turns.silent(now_ms())
-    await world.settle()
+    world.turns.silent(world.now_ms())
+    await world.pass_ms(0)
     assert len(world.remote.asked) == 3
     world.turns.stop()
-    await world.settle()
+    await world.pass_ms(0)
     assert world.remote.cancelled == 3
 
 
@@ -245,6 +245,30 @@ async def test_an_endpoint_that_will_never_do_is_not_asked_again(world: World) -
     world.turns.answered()
     world.turns.answered()
     assert [code for _, _, code in world.owner.errors] == [401]
+
+
+async def test_a_real_server_that_sends_elsewhere() -> None:
+    async def elsewhere(_: web.Request) -> web.Response:
+        return web.Response(status=307, headers={"Location": "/other"})
+
+    app = web.Application()
+    app.router.add_post("/", elsewhere)
+    server = TestServer(app, host="127.0.0.1")
+    await server.start_server()
+    tasks, remote = Tasks("test"), RemoteDetector(allow_private=True)
+    owner, option = Owner(tasks), EouOption(endpoint=str(server.make_url("/")))
+    turns = Turns(owner, option, remote, words=True, waits=Waits(unheard=0, alone=0))
+    turns.answered()
+    turns.speaking(now_ms())
+    turns.silent(now_ms())
+    async with asyncio.timeout(5):
+        await owner.told.wait()
+    turns.stop()
+    await tasks.close()
+    await remote.close()
+    await server.close()
+    assert owner.ends == [True]
+    assert [error[2] for error in owner.errors] == [502]
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,9 @@ def listening(*, words: bool = True, limit: int = 3000, digits: tuple[int, ...] 
     return Rule(WAITS, limit=limit, words=words, language="en", digits=digits)
 
 
-def paused(text: str = "", **options: int) -> Rule:
+def paused(text: str = "", *, words: bool = True, limit: int = 3000, digits: tuple[int, ...] = ()) -> Rule:
     """A rule that has heard speech from 1000 to 2000 with `text`."""
-    listener = listening(**options)
+    listener = listening(words=words, limit=limit, digits=digits)
     listener.speech_began(1000)
     if text:
         listener.heard(1900, text, final=False, start=1000)
@@ -151,7 +151,7 @@ def test_text_alone_makes_a_turn_where_voice_detection_heard_nothing() -> None:
 
 
 def test_the_length_of_a_number_may_be_known() -> None:
-    assert paused("0 1 7", digits=(3,)).due() == 2000 + WAITS.complete  # type: ignore[arg-type]
+    assert paused("0 1 7", digits=(3,)).due() == 2000 + WAITS.complete
 
 
 def test_what_voice_detection_repeats_changes_nothing() -> None:
