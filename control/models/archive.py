@@ -41,15 +41,11 @@ _BROKEN = (
 """What the libraries raise at nonsense, down to a RecursionError at a long chain of headers."""
 
 
-class Readable(Protocol):
-    """What bytes come from."""
+class Seekable(Protocol):
+    """What bytes come from, from any place on."""
 
     def read(self, size: int, /) -> bytes:
         """Up to `size` bytes."""
-
-
-class Seekable(Readable, Protocol):
-    """The same, from any place on."""
 
     def seek(self, offset: int, whence: int, /) -> int:
         """Go to `offset`."""
@@ -93,7 +89,7 @@ def _put(entry: Entry, folder: Path, left: int) -> int:
     written = 0
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with entry.open() as source, target.open("xb") as file:
+        with _open(entry) as source, target.open("xb") as file:
             while data := _read(source, min(_CHUNK, left - written + 1)):
                 written += len(data)
                 if written > left:
@@ -104,8 +100,17 @@ def _put(entry: Entry, folder: Path, left: int) -> int:
     return written
 
 
-def _read(source: Readable, size: int) -> bytes:
-    """Up to `size` bytes. What cannot be unpacked is OSError to some: here it is told from a disk that is full."""
+# What cannot be unpacked is OSError to some libraries: below, it is told from a disk that is full.
+
+
+def _open(entry: Entry) -> IO[bytes]:
+    try:
+        return entry.open()
+    except OSError as error:
+        raise _unreadable(error) from error
+
+
+def _read(source: IO[bytes], size: int) -> bytes:
     try:
         return source.read(size)
     except OSError as error:
@@ -135,6 +140,13 @@ def _lift(folder: Path) -> None:
 
 
 def _entries(archive: Path, folder: Path, max_bytes: int) -> Generator[Entry, None, None]:
+    try:
+        yield from _of_any_kind(archive, folder, max_bytes)
+    except OSError as error:
+        raise _unreadable(error) from error
+
+
+def _of_any_kind(archive: Path, folder: Path, max_bytes: int) -> Iterator[Entry]:
     with archive.open("rb") as file:
         magic = file.read(4)
         file.seek(0)
@@ -206,16 +218,13 @@ class _Bounded(io.RawIOBase):
         """The next bytes. Raises SetupError."""
         if not 0 <= size <= _TAR_READ:
             raise SetupError("the archive has a header that is too large")
-        return _read(self._file, size)
+        return self._file.read(size)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
         """Go to `offset`. Raises SetupError when that is beyond what is allowed."""
         if offset > self._most:
             raise SetupError("what is in the archive is larger than max_bytes of this model")
-        try:
-            return self._file.seek(offset, whence)
-        except OSError as error:
-            raise _unreadable(error) from error
+        return self._file.seek(offset, whence)
 
     def tell(self) -> int:
         """Where it is."""

@@ -243,6 +243,13 @@ def test_no_archive(data: bytes, tmp_path: Path) -> None:
     assert "broken" in refusal(tmp_path, data)
 
 
+def test_a_zip_whose_parts_are_before_its_begin(tmp_path: Path) -> None:
+    data = bytearray(plain_zip({"a": b"1"}))
+    at = data.index(b"PK\x05\x06") + 16
+    data[at : at + 4] = (2**31).to_bytes(4, "little")
+    assert "broken" in refusal(tmp_path, bytes(data))
+
+
 @pytest.mark.parametrize("kind", ["tar", "zip"])
 def test_only_folders(kind: str, tmp_path: Path) -> None:
     data = tar((info("a", tarfile.DIRTYPE), b"")) if kind == "tar" else plain_zip({"a/": b""})
