@@ -40,11 +40,6 @@ def test_links(page: Path) -> None:
 def test_every_page_is_in_the_index() -> None:
     docs = ROOT / "docs"
     index = (docs / "README.md").read_text("utf-8")
-<<<<<<< HEAD
     for page in docs.rglob("*.*"):
         name = page.relative_to(docs).as_posix()
         assert name == "README.md" or f"]({name})" in index, name
-=======
-    for page in (path.relative_to(docs).as_posix() for path in docs.rglob("*") if path.is_file()):
-        assert page == "README.md" or f"]({page})" in index, page
->>>>>>> openai-in
