@@ -32,7 +32,7 @@ from media.speech.eou.rule import Rule, Waits
 LIMIT = 3000
 LATE = 1200
 """ms after the true end from which a turn's end is late."""
-CUT = 1500
+CUT = 2000
 """ms of delay that a cut-off turn is worth when parameters are chosen."""
 SLOW = 800
 """ms by which a slow recogniser is late."""
@@ -67,6 +67,8 @@ class Judge:
     marks: bool = True
     digits: bool = False
     """Whether the length of numbers is known."""
+    early: bool = True
+    """Whether a voice is told before it is sure to be speech."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,9 @@ def end(case: Case, judge: Judge) -> int | None:
     utterance = case.utterance
     digits = (utterance.digits,) if judge.digits and utterance.kind == "number" else ()
     rule = Rule(judge.waits, limit=LIMIT, words=judge.lag is not None, digits=digits)
-    happened: list[tuple[int, Told | str]] = [(told.now, told) for told in case.voice]
+    happened: list[tuple[int, Told | str]] = [
+        (told.now, told) for told in case.voice if judge.early or told.what != "stirred"
+    ]
     if judge.lag is not None:
         said = [word.text if judge.marks else word.text.strip(".,?") for word in utterance.words]
         texts = itertools.accumulate(said, lambda text, word: f"{text} {word}")
@@ -185,6 +189,7 @@ def judges(waits: Waits) -> list[Judge]:
         Judge("rule, text with marks, length of numbers known", waits, digits=True),
         Judge("rule, text without marks", waits, marks=False),
         Judge(f"rule, text with marks, {SLOW} ms late", waits, lag=SLOW),
+        Judge("rule, text with marks, voice told as speech only", waits, early=False),
         Judge("rule, no text", waits, lag=None),
         Judge("700 ms", FIXED, lag=None),
     ]

@@ -26,6 +26,8 @@ FLITE = ("slt", "rms", "awb", "kal")
 ESPEAK = ("en-us", "en-gb+f3")
 NOISES = (25, 15)
 """dB of speech over noise."""
+DRAWS = 3
+"""Recordings of each text with each noise, which differ in their pauses."""
 LEVEL = 0.08
 """RMS of speech."""
 LEAD, TAIL = 600, 4000
@@ -152,7 +154,7 @@ _DIGITS = frozenset(("zero", "one", "two", "three", "four", "five", "six", "seve
 
 
 def utterances(seed: int) -> list[Utterance]:
-    """All texts, each by one speaker and with each noise."""
+    """All texts, each by one speaker, with each noise, DRAWS times."""
     rng = np.random.default_rng(seed)
     texts = [(kind, number, text) for kind, part in TEXTS.items() for number, text in enumerate(part)]
     speakers = (*FLITE, *ESPEAK)
@@ -163,9 +165,11 @@ def utterances(seed: int) -> list[Utterance]:
     sounds = _spoken([(speaker, piece) for speaker, pieces in jobs for piece in pieces])
     cases = []
     for (kind, number, _), (speaker, pieces) in zip(texts, jobs, strict=True):
-        gaps = [int(rng.integers(*PAUSES[kind])) for _ in pieces[1:]]
-        sound, words, end = _joined([sounds[speaker, piece] for piece in pieces], pieces, gaps)
-        cases += [(kind, number, speaker, noise, sound, words, end) for noise in NOISES]
+        said = [sounds[speaker, piece] for piece in pieces]
+        for noise in NOISES * DRAWS:
+            gaps = [int(rng.integers(*PAUSES[kind])) for _ in pieces[1:]]
+            sound, words, end = _joined(said, pieces, gaps)
+            cases.append((kind, number, speaker, noise, sound, words, end))
     length = max(case[4].size for case in cases)
     return [
         Utterance(kind, number, speaker, noise, _line(sound, noise, length, rng), words, end)

@@ -18,7 +18,7 @@ class Waits:
 
     complete: int = 300
     """The text is complete."""
-    plain: int = 900
+    plain: int = 800
     """The text tells nothing either way."""
     open: int = 1500
     """The text goes on."""

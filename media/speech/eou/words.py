@@ -49,8 +49,9 @@ class Unspaced:
 SPACED: Mapping[str, Spaced] = {
     "en": Spaced(
         never=_set(
-            "a an the my your our their its every and or but because if although though unless while whereas when "
-            "uh uhm um er erm hmm double triple very i'm i'd i'll i've we're we'd we'll it's that's there's"
+            "a an the my your our their its every and or but because if whether although though unless while "
+            "whereas when uh uhm um er erm hmm double triple very i'm i'd i'll i've we're we'd we'll it's that's "
+            "there's"
         ),
         seldom=_set(
             "to of for with from at by into onto than as about between during without under until since per via his "
