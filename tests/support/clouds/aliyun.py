@@ -37,6 +37,8 @@ class Aliyun(Cloud):
     """The payloads of all ``run-task``."""
     headers: list[dict[str, str]] = field(default_factory=list)
     """The headers of all connections."""
+    stalled: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when it has begun to say nothing."""
     closed: asyncio.Event = field(default_factory=asyncio.Event)
     """Set whenever a connection has ended."""
 
@@ -59,6 +61,7 @@ class Aliyun(Cloud):
                 case Fault.CUT:
                     self.cut(request)
                 case Fault.STALL:
+                    self.stalled.set()
                     await self.stall()
             return web.Response(status=500)
         socket = web.WebSocketResponse(max_msg_size=0)
@@ -255,5 +258,7 @@ class _Connection:
             case Fault.CUT:
                 self._cloud.cut(self._request)
             case Fault.STALL:
-                await self._cloud.stall()
+                self._cloud.stalled.set()
+                while True:
+                    await self._receive()
         raise GoneError

@@ -69,7 +69,7 @@ def check(payload: dict[str, Any]) -> list[str]:
     kind, model, given = str(payload.get("task")), str(payload.get("model")), payload.get("parameters", {})
     complaints = [] if payload["input"] == {} else ["input of run-task is not empty"]
     if payload.get("task_group") != "audio" or payload.get("function") != _FUNCTIONS.get(kind):
-        return [*complaints, "task_group, task or function"]
+        raise RefusedError("InvalidParameter", "task_group, task or function is invalid")
     if model not in (RECOGNISERS if kind == "asr" else VOICES):
         raise RefusedError("ModelNotFound", f"Model not exist: {model}")
     known = _ASR if kind == "asr" else _TTS
