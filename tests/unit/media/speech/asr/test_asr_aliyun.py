@@ -8,7 +8,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from control.errors import ProviderError
@@ -268,6 +268,7 @@ def test_what_makes_no_sense_is_an_error(keys: dict[str, Any]) -> None:
         read(sentence(**keys))
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.integers(1, 50)), max_size=30))
 def test_silence_is_taken_out_of_times(parts: list[tuple[bool, int]]) -> None:
     line, theirs, ours = TimeLine(8000), 0, 0

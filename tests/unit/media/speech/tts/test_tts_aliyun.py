@@ -8,7 +8,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from control.errors import ProviderError
@@ -263,6 +263,7 @@ async def test_what_the_texts_raise_is_raised(cloud: cloud_module.Aliyun, provid
     await cloud.closed.wait()
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(st.sampled_from("ab \n"), max_size=5), max_size=10))
 def test_pieces_are_the_text_without_blank_ones(texts: list[str]) -> None:
     pieces = Pieces()
