@@ -80,6 +80,11 @@ class Attention:
             if each is not None:
                 each.silent(since)
 
+    def stirred(self) -> None:
+        """There is a voice that may yet be a noise."""
+        if self._turns is not None:
+            self._turns.stirred()
+
     def _understood(self, text: str, final: bool, start: int) -> None:
         """The caller's words."""
         self._session.track.input_heard()

@@ -4,7 +4,7 @@ The engine counts in samples of the caller's audio. The wall clock is read when 
 beginning follow from it by samples, so that they fit together exactly.
 """
 
-from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 from media.api import events
@@ -42,9 +42,14 @@ class VoiceHearer(Protocol):
     def silent(self, since: int) -> None:
         """Voice has ended, at `since`."""
 
+    def stirred(self) -> None:
+        """There is a voice that may yet be a noise; `speaking` follows if it is none."""
+
 
 UNASKED = VadOption(speech_padding=120)
 """How voice is detected for what needs it, when the bot does not ask to be told of it."""
+STIR_MS = 60
+"""Voice that lasts so long may become speech: hearers are told."""
 
 
 class Hearing:
@@ -55,11 +60,9 @@ class Hearing:
         self._engine = engine
         self._track = track
         self._option: VadOption | None = None
-        self._tells = False
-        """Whether the bot is told."""
+        self._tells = self._cuts = False
+        """Whether the bot is told, and whether voice cuts what is playing at once."""
         self.hearers: list[VoiceHearer] = []
-        self.insists: Callable[[], None] = lambda: None
-        """Called when voice has lasted for ``interrupt_after``."""
         self._complaint: str | None = None
         """To be told once the call is answered: errors before would look like its failure."""
         self._speaking = False
@@ -82,7 +85,11 @@ class Hearing:
                 f'"vad.type" {option.type!r} is not offered here: {Detector.SILERO} is used; '
                 f"there are {', '.join(Detector)}"
             )
-        self._engine.enable_voice(slot, voice_options(option))
+        self._cuts = self._tells and option.interrupt
+        options = voice_options(option)
+        if unasked is not None and not self._cuts:
+            options = replace(options, interrupt=True, interrupt_after=STIR_MS)
+        self._engine.enable_voice(slot, options)
         self._silence = now_ms()
 
     @property
@@ -95,6 +102,12 @@ class Hearing:
         if self._complaint is not None:
             self._owner.error("vad", self._complaint, 501)
             self._complaint = None
+
+    def stir(self) -> bool:
+        """Voice has lasted for a moment; whether that cuts what is playing."""
+        for hearer in self.hearers:
+            hearer.stirred()
+        return self._cuts
 
     def report(self, event: VoiceEvent) -> None:
         """The engine heard something, or nothing for a while."""
