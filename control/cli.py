@@ -79,6 +79,9 @@ def _parser() -> argparse.ArgumentParser:
     media = add("media", _media, "run one media worker alone (what a service manager starts)")
     media.add_argument("--worker", type=_worker, default=0, metavar="N", help="number of the worker, from 0")
     media.add_argument("--no-sip", action="store_true", help="serve only /call: there is no control process")
+    add("speech", _speech, "run the speech process of a node alone (what a service manager starts)")
+    providers = add("providers", _providers, "list the providers of speech, and what each needs")
+    providers.add_argument("--json", action="store_true", help="as JSON, for programs")
     spec = add("spec", _spec, "print the API as OpenAPI (REST) or AsyncAPI (sockets), for programs")
     wanted = spec.add_mutually_exclusive_group(required=True)
     wanted.add_argument("document", nargs="?", choices=("openapi", "asyncapi"), help="what is printed")
@@ -117,6 +120,14 @@ def _media(options: argparse.Namespace, settings: Settings, config: Path | None)
         )
     without = ("--no-sip",) if options.no_sip else ()
     return _become(config, "media", "--worker", str(options.worker), *without)
+
+
+def _speech(_: argparse.Namespace, __: Settings, config: Path | None) -> int:
+    return _become(config, "media.speech.hub")
+
+
+def _providers(options: argparse.Namespace, _: Settings, config: Path | None) -> int:
+    return _become(config, "media.speech.listing", *(("--json",) if options.json else ()))
 
 
 def _spec(options: argparse.Namespace, _: Settings, config: Path | None) -> int:

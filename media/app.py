@@ -13,7 +13,7 @@ from control import process
 from control.api.client import LegClient
 from control.api.models import Answered, Done, Hangup, Incoming, Killed, Leave, Message, Notice
 from control.config import Settings
-from control.errors import ConfigError, LegError, SetupError, SpeechError
+from control.errors import ConfigError, LegError, SetupError
 from control.ports import rtp_ports
 from control.tasks import Tasks
 from media.api.calltype import CallType
@@ -40,8 +40,7 @@ from media.session.session import Session
 from media.session.state import Parting, State
 from media.sounds import Sounds
 from media.speech.cache import SpeechCache
-from media.speech.client import SpeechClient
-from media.speech.espeak_tts import EspeakTts
+from media.speech.hub.client import SpeechHub
 from media.store import Memory, Store
 
 log = logging.getLogger(__name__)
@@ -73,7 +72,7 @@ class Worker:
         self.call_quality = CallQuality()
         self.recorder = Recorder(settings.media.recordings, self._post)
         self.records = Records(settings.records, settings.media.recordings, self.name)
-        self.speech = SpeechClient()
+        self.speech = SpeechHub(settings.speech_socket)
         self.fetcher = Fetcher(
             allow_private=settings.media.allow_private_urls, max_bytes=settings.media.max_file_bytes
         )
@@ -101,7 +100,7 @@ class Worker:
             settings,
             self.engine,
             self.legs,
-            EspeakTts(self.speech, settings.speech.speaker),
+            self.speech,
             self.sounds,
             self.spoken,
             self.recorder,
@@ -277,7 +276,7 @@ class Worker:
         self._loop = asyncio.get_running_loop()
         runner = web.AppRunner(make_app(self.settings, self), access_log=None, shutdown_timeout=STOP_SECONDS)
         try:
-            await self.speech.start()
+            self.speech.start()
             self.recorder.start()
             self.records.start()
             prioritise(self.settings.media.realtime)
@@ -289,8 +288,6 @@ class Worker:
             await _listen(web.TCPSite(runner, api.address, api.port, reuse_port=True), api.address, api.port)
             log.info("bots connect to ws://%s:%d/call/sip", api.address, api.port)
             await stop.wait()
-        except SpeechError as error:
-            raise SetupError(str(error)) from error
         finally:
             await self._close(runner)
 

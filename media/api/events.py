@@ -199,7 +199,9 @@ class Transcript(TrackEvent):
     text: str
     """What was said."""
     task_id: str | None = None
-    """The provider's name for its work."""
+    """Extension: the provider's name for its work."""
+    confidence: float | None = None
+    """Extension: how sure the provider is, 0 to 1; absent when it does not say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,14 +8,14 @@ from control.rtpengine.media import Endpoint, Stream
 from control.sip.sdp import Direction
 from media.api import events
 from media.api.calltype import CallType
-from media.api.options import CallOption, RecorderOption
+from media.api.options import CallOption, RecorderOption, TranscriptionOption
 from media.engine.wire import Form
 from media.session.clock import now_ms
-from media.session.hearing import Hearing
+from media.session.hearing import UNASKED, Hearing
 from media.session.inactivity import Inactivity
+from media.session.listening import Listening
 from media.session.recording import CallRecording
 from media.session.subscription import Subscription
-from media.session.unoffered import complaints
 
 if TYPE_CHECKING:
     from media.session.session import Session
@@ -45,6 +45,7 @@ class Caller:
         self._equipped: CallOption | None = None
         self._subscription: Subscription | None = None
         self._inactivity: Inactivity | None = None
+        self._listening: Listening | None = None
 
     def take_slot(self) -> int:
         """The slot of the session, allocated when it has none yet. Raises CommandError when none is left."""
@@ -88,11 +89,28 @@ class Caller:
 
     def _equip(self, slot: int, option: CallOption) -> None:
         """Give the slot what the bot asked for, once."""
-        self.hearing.listen(slot, option.vad)
+        self.hearing.listen(slot, option.vad, UNASKED if option.asr is not None else None)
+        if option.asr is not None and not option.asr.start_when_answer:
+            self._listen(slot, option.asr)
         if option is not self._equipped:
             self._equipped = option
             self._engine.denoise(slot, on=option.denoise)
             self._engine.detect_tones(slot, on=option.dtmf is not None and option.dtmf.inband)
+
+    def _listen(self, slot: int, option: TranscriptionOption) -> None:
+        """Recognise what is said; nothing changes when that is done already."""
+        session = self._session
+        if self._listening is None:
+            services = session.services
+            self._listening = Listening(
+                session, self._engine, services.speech, option, session.id, self._understood
+            )
+            self.hearing.hearers.append(self._listening)
+            self._listening.start(slot)
+
+    def _understood(self, text: str, final: bool) -> None:  # noqa: ARG002
+        """The caller has said something."""
+        self._session.track.input_heard()
 
     def answered(self) -> None:
         """The call stands and the bot knows it."""
@@ -100,14 +118,16 @@ class Caller:
         self.hearing.answered()
         self.record(option.recorder)
         self.recording.answered()
-        for sender, message in complaints(option):
-            session.error(sender, message, 501)
         try:
-            session.services.tts.check(option.tts)
+            session.services.speech.check("tts", option.tts)
         except SpeechError as error:
             session.error("tts", str(error), error.code)
         if self.slot is None:
             return
+        if option.asr is not None:
+            self._listen(self.slot, option.asr)
+        if self._listening is not None:
+            self._listening.answered()
         if option.subscribe and session.arrival.call_type is not CallType.WEBSOCKET:
             self._subscription = Subscription(self._engine, self.slot, session.audio_sink)
         seconds = option.inactivity_timeout
@@ -148,6 +168,8 @@ class Caller:
         if self._subscription is not None:
             self._subscription.stop()
         self.recording.stop()
+        if self._listening is not None:
+            self._listening.stop()
         if slot is None:
             return
         if self.since is not None:

@@ -4,6 +4,7 @@ The engine counts in samples of the caller's audio. The wall clock is read when 
 beginning follow from it by samples, so that they fit together exactly.
 """
 
+from collections.abc import Callable
 from typing import Protocol
 
 from media.api import events
@@ -32,6 +33,20 @@ class Owner(Protocol):
         """Tell the bot that something went wrong; the call goes on."""
 
 
+class VoiceHearer(Protocol):
+    """Who else follows the caller's voice; times in ms since the epoch."""
+
+    def speaking(self, start: int) -> None:
+        """Voice has begun, at `start`."""
+
+    def silent(self, since: int) -> None:
+        """Voice has ended, at `since`."""
+
+
+UNASKED = VadOption(speech_padding=120)
+"""How voice is detected for what needs it, when the bot does not ask to be told of it."""
+
+
 class Hearing:
     """Voice detection of one session."""
 
@@ -40,15 +55,25 @@ class Hearing:
         self._engine = engine
         self._track = track
         self._option: VadOption | None = None
+        self._tells = False
+        """Whether the bot is told."""
+        self.hearers: list[VoiceHearer] = []
+        self.insists: Callable[[], None] = lambda: None
+        """Called when voice has lasted for ``interrupt_after``."""
         self._complaint: str | None = None
         """To be told once the call is answered: errors before would look like its failure."""
         self._speaking = False
         self._speech = self._silence = 0
         """When the last speech began, and when the silence did: ms since the epoch."""
 
-    def listen(self, slot: int, option: VadOption | None) -> None:
-        """The caller's audio comes to `slot`; nothing changes when that is known already."""
-        if option is None or not option.enable or option is self._option:
+    def listen(self, slot: int, option: VadOption | None, unasked: VadOption | None = None) -> None:
+        """The caller's audio comes to `slot`; nothing changes when that is known already.
+
+        Without an `option` of the bot's, `unasked` says how to detect voice for `hearers`; None: it is not needed.
+        """
+        self._tells = option is not None and option.enable
+        option = option if self._tells else unasked
+        if option is None or option is self._option:
             return
         self._option = option
         self._complaint = None
@@ -78,20 +103,28 @@ class Hearing:
                 self._speaking = True
                 self._track.caller_spoke(still=True)
                 self._speech = now_ms() - ago // _PER_MS
-                self._owner.send(
+                self._tell(
                     events.Speaking(track_id=self._owner.id, timestamp=now_ms(), start_time=self._speech)
                 )
+                for hearer in self.hearers:
+                    hearer.speaking(self._speech)
             case SpeechStopped(silence=silence, speech=speech):
                 self._speaking = False
                 self._track.caller_spoke(still=False)
                 self._silence = self._speech + speech // _PER_MS
                 self._silent(silence, self._speech, speech // _PER_MS)
+                for hearer in self.hearers:
+                    hearer.silent(self._silence)
             case SilencePassed(silence=silence):
                 self._silent(silence)
 
+    def _tell(self, event: events.Event) -> None:
+        if self._tells:
+            self._owner.send(event)
+
     def _silent(self, samples: int, start: int | None = None, duration: int | None = None) -> None:
         """Silence for so many samples, after speech of `duration` ms that began at `start`."""
-        self._owner.send(
+        self._tell(
             events.Silence(
                 track_id=self._owner.id,
                 timestamp=now_ms(),

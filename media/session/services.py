@@ -11,7 +11,7 @@ from media.recorder import Recorder
 from media.records.service import Records
 from media.sounds import Sounds
 from media.speech.cache import SpeechCache
-from media.speech.speaking import Tts
+from media.speech.service import Speech
 
 if TYPE_CHECKING:
     from media.session.session import Session
@@ -24,7 +24,7 @@ class Services:
     settings: Settings
     engine: Engine
     legs: LegClient
-    tts: Tts
+    speech: Speech
     sounds: Sounds
     spoken: SpeechCache
     recorder: Recorder
