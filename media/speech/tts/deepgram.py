@@ -1,12 +1,13 @@
 """Speech synthesis by Deepgram (Aura voices): a text that is whole by one request, one that grows by WebSocket.
 
-Source: https://developers.deepgram.com/reference/text-to-speech/speak-request and .../speak-streaming, and its pages
-on flushing, chunking and voice controls.
+Source: https://developers.deepgram.com/reference/text-to-speech/speak-request and .../speak-streaming, and its page
+on voice controls.
 """
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import ClassVar
 
@@ -16,9 +17,8 @@ from media.speech import deepgram_api as api
 from media.speech.asr.duplex import duplex
 from media.speech.link import Link, post, websocket
 from media.speech.provider import About, Context, extras, given
-from media.speech.sentences import Sentences
 from media.speech.tts.base import Mark
-from media.speech.tts.deepgram_speech import CHARACTERS, Speech, Window, portions
+from media.speech.tts.deepgram_speech import Speech
 
 _VOICES = {
     "de": "aura-2-viktoria-de",
@@ -33,37 +33,44 @@ _VOICES = {
 _OURS = ("encoding", "sample_rate", "container", "bit_rate", "callback", "callback_method")
 """Parameters that say how the audio comes, and where to."""
 SLOWEST, FASTEST = 0.7, 1.5
-MOST = 2000
-"""Characters that one request takes."""
 _RATES = (8000, 16_000, 24_000, 32_000, 48_000)
 
 
 class Texts:
-    """The parts of a text, of which the first two can be looked at beforehand."""
+    """The parts of a text, which can be waited for without disturbing who makes them."""
 
     def __init__(self, texts: AsyncIterator[str]) -> None:
         self._texts = texts
-        self._coming: asyncio.Future[str | None] | None = None
-        self._first: str | None = None
+        self._coming: asyncio.Task[str | None] | None = None
+        self._seen: deque[str | None] = deque()
 
     async def whole(self) -> str | None:
         """The text, when it is known already that there is no second part; else None. Waits for the first part."""
-        self._first = await anext(self._texts, None)
-        if self._first is None:
+        first = await self.next(None)
+        if first is None:
             return ""
-        self._coming = asyncio.ensure_future(_next(anext(self._texts, None)))
-        # No time passes: only an end that is there already is seen.
-        await asyncio.wait({self._coming}, timeout=0)
-        return self._first if self._coming.done() and self._coming.result() is None else None
+        try:
+            # No time passes: only an end that is there already is seen.
+            second = await self.next(0)
+        except TimeoutError:
+            self._seen.append(first)
+            return None
+        if second is None:
+            return first
+        self._seen.extend((first, second))
+        return None
 
-    async def parts(self) -> AsyncGenerator[str, None]:
-        """All parts, after `whole`."""
-        if self._first is not None:
-            yield self._first
-        if self._coming is not None and (part := await self._coming) is not None:
-            yield part
-            async for part in self._texts:
-                yield part
+    async def next(self, seconds: float | None) -> str | None:
+        """The next part, None at the end. Raises TimeoutError when none comes in `seconds`."""
+        if self._seen:
+            return self._seen.popleft()
+        if self._coming is None:
+            self._coming = asyncio.create_task(_next_of(self._texts))
+        await asyncio.wait({self._coming}, timeout=seconds)
+        if not self._coming.done():
+            raise TimeoutError
+        coming, self._coming = self._coming, None
+        return coming.result()
 
     async def close(self) -> None:
         """Wait for nothing any more."""
@@ -115,13 +122,15 @@ class Deepgram:
         """Nothing stays open between calls."""
 
     async def _request(self, option: SynthesisOption, text: str, rate: int) -> AsyncGenerator[bytes, None]:
+        if not text.strip():
+            return
         url = self._address(option, "http", rate, container="none")
         headers = {**api.headers(option), "Content-Type": "application/json"}
-        for piece in portions(text, MOST):
-            answer = post(self._http, api.NAME, url, headers=headers, data=json.dumps({"text": piece}))
-            async with aclosing(answer):
-                async for pcm in answer:
-                    yield pcm
+        async with aclosing(
+            post(self._http, api.NAME, url, headers=headers, data=json.dumps({"text": text}))
+        ) as answer:
+            async for pcm in answer:
+                yield pcm
 
     async def _stream(self, option: SynthesisOption, texts: Texts, rate: int) -> AsyncGenerator[bytes, None]:
         speech = Speech()
@@ -154,27 +163,22 @@ class Deepgram:
 
 
 async def _send(link: Link, speech: Speech, texts: Texts) -> None:
-    """Send the text, sentence by sentence."""
+    """Send the text, part by part."""
     clock = asyncio.get_running_loop().time
-    sentences, sent = Sentences(), Window(CHARACTERS)
-
-    async def say(pieces: list[str]) -> None:
-        for piece in pieces:
-            await asyncio.sleep(sent.wait(clock(), len(piece)))
-            sent.add(clock(), len(piece))
-            for message in speech.say(piece, clock()):
-                await link.send_json(message)
-
-    async with aclosing(texts.parts()) as parts:
-        async for part in parts:
-            await say(sentences.feed(part))
-    await say(sentences.flush())
-    for message in speech.end(clock()):
-        await link.send_json(message)
+    part: str | None = ""
+    while part is not None:
+        try:
+            part = await texts.next(speech.wait(clock()))
+        except TimeoutError:
+            messages = speech.due(clock())
+        else:
+            messages = speech.end(clock()) if part is None else speech.say(part, clock())
+        for message in messages:
+            await link.send_json(message)
 
 
-async def _next(awaitable: Awaitable[str | None]) -> str | None:
-    return await awaitable
+async def _next_of(texts: AsyncIterator[str]) -> str | None:
+    return await anext(texts, None)
 
 
 def _voice(option: SynthesisOption) -> str:

@@ -1,4 +1,4 @@
-"""How a text is given to Deepgram: flushes within its limits, the end, long texts; and what its messages mean."""
+"""How a text is given to Deepgram: flushes within its limit, the end; and what its messages mean."""
 
 import json
 import logging
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from control.errors import ProviderError
-from media.speech.tts.deepgram_speech import CLOSE, FLUSH, FLUSHES, WINDOW_SECONDS, Speech, Window, portions
+from media.speech.tts.deepgram_speech import BURST, CLOSE, EVERY, FLUSH, Speech
 
 
 def flushed(number: int = 0) -> str:
@@ -20,10 +20,10 @@ def speak(text: str) -> dict[str, str]:
     return {"type": "Speak", "text": text}
 
 
-def test_each_sentence_is_spoken_at_once() -> None:
+def test_each_part_is_spoken_at_once() -> None:
     speech = Speech()
-    assert speech.say("One. ", 0) == [speak("One. "), FLUSH]
-    assert speech.say("Two.", 1) == [speak("Two."), FLUSH]
+    assert speech.say("One.", 0) == [speak("One. "), FLUSH]
+    assert speech.say("Two. ", 1) == [speak("Two. "), FLUSH]
     assert speech.end(2) == []
     assert speech.feed(flushed()) == b""
     assert not speech.done
@@ -40,29 +40,40 @@ def test_the_end_hangs_up_when_all_was_spoken_before() -> None:
     assert speech.done
 
 
-def test_blanks_alone_are_not_flushed() -> None:
+def test_blanks_are_not_spoken() -> None:
     speech = Speech()
-    assert speech.say(" ", 0) == [speak(" ")]
+    assert speech.say(" ", 0) == []
+    assert speech.wait(0) is None
     assert speech.end(0) == [CLOSE]
 
 
-def test_flushes_stay_below_the_limit_and_the_last_one_is_kept_for_the_end() -> None:
+def test_parts_that_come_too_fast_are_flushed_together() -> None:
     speech = Speech()
-    sent: list[dict[str, str]] = []
-    for second in range(30):
-        sent += speech.say(f"Sentence {second}. ", second)
-    assert sent.count(FLUSH) == FLUSHES - 1
-    assert sent[-1] == speak("Sentence 29. ")
-    assert speech.end(30) == [FLUSH]
+    for part in range(BURST):
+        assert FLUSH in speech.say(f"Part {part}.", 0)
+    assert speech.say("More.", 1) == [speak("More. ")]
+    assert speech.say("And more.", 2) == [speak("And more. ")]
+    assert speech.wait(2) == EVERY - 2
+    assert speech.due(3) == []
+    assert speech.due(EVERY) == [FLUSH]
+    assert speech.wait(EVERY) is None
+    assert speech.say("Last.", EVERY) == [speak("Last. ")]
+    assert speech.end(EVERY) == [FLUSH]
 
 
-def test_after_a_minute_there_are_flushes_again() -> None:
-    speech = Speech()
-    for _ in range(30):
-        speech.say("Now. ", 0)
-    assert speech.say("Later. ", WINDOW_SECONDS - 1) == [speak("Later. ")]
-    assert speech.say("Much later.", WINDOW_SECONDS) == [speak("Much later."), FLUSH]
-    assert speech.end(WINDOW_SECONDS) == []
+@given(st.lists(st.floats(0, 10), max_size=60))
+def test_no_minute_has_more_flushes_than_are_allowed(pauses: list[float]) -> None:
+    speech, now = Speech(), 0.0
+    sent: list[float] = []
+    for pause in pauses:
+        due = speech.wait(now)
+        if due is not None and due <= pause:
+            sent += [now + due for _ in speech.due(now + due)]
+        now += pause
+        sent += [now for message in speech.say("Part.", now) if message == FLUSH]
+    sent += [now for message in speech.end(now) if message == FLUSH]
+    assert all(sum(at <= other < at + 60 for other in sent) <= 20 for at in sent)
+    assert len(sent) >= min(len(pauses), BURST)
 
 
 def test_audio_is_handed_on() -> None:
@@ -100,47 +111,3 @@ def test_a_warning_is_logged(caplog: pytest.LogCaptureFixture) -> None:
 def test_errors_and_garbled_messages_are_raised(message: Any, says: str) -> None:
     with pytest.raises(ProviderError, match=says):
         Speech().feed(json.dumps(message))
-
-
-def test_a_window_says_when_there_is_room() -> None:
-    window = Window(10)
-    assert window.wait(0, 10) == 0
-    window.add(0, 6)
-    window.add(10, 4)
-    assert window.wait(10, 1) == WINDOW_SECONDS - 10
-    assert window.wait(10, 6) == WINDOW_SECONDS - 10
-    assert window.wait(10, 7) == WINDOW_SECONDS
-    assert window.wait(WINDOW_SECONDS, 6) == 0
-    assert window.wait(WINDOW_SECONDS, 99) == 10
-    assert window.wait(WINDOW_SECONDS + 10, 99) == 0
-
-
-@given(st.integers(1, 50), st.lists(st.tuples(st.floats(0, 30), st.integers(1, 50)), max_size=40))
-def test_no_window_ever_holds_more_than_its_limit(limit: int, work: list[tuple[float, int]]) -> None:
-    window, now = Window(limit), 0.0
-    done: list[tuple[float, int]] = []
-    for pause, amount in work:
-        now += pause
-        now += window.wait(now, amount)
-        window.add(now, amount)
-        done.append((now, amount))
-        recent = [size for at, size in done if at + WINDOW_SECONDS > now + 1e-6]
-        assert sum(recent) <= limit or recent == [amount]
-
-
-def test_a_long_text_is_cut_between_sentences() -> None:
-    text = "A sentence of some words. " * 20
-    found = portions(text, 100)
-    assert "".join(found) == text
-    assert all(len(portion) <= 100 and portion.startswith("A sentence") for portion in found)
-
-
-def test_a_blank_text_has_no_portions() -> None:
-    assert portions("", 10) == portions("  \n", 10) == []
-
-
-@given(st.text(alphabet="ab .,!\n你", max_size=300), st.integers(1, 60))
-def test_portions_hold_all_that_can_be_spoken(text: str, most: int) -> None:
-    found = portions(text, most)
-    assert "".join("".join(found).split()) == "".join(text.split())
-    assert all(0 < len(portion) <= most for portion in found)

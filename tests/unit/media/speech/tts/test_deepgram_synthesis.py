@@ -14,10 +14,9 @@ from media.api.options import SynthesisOption
 from media.speech import link
 from media.speech.asr import duplex
 from media.speech.provider import Context
-from media.speech.tts import deepgram as module
 from media.speech.tts import deepgram_speech
 from media.speech.tts.deepgram import Deepgram
-from media.speech.tts.deepgram_speech import Speech
+from media.speech.tts.deepgram_speech import BURST, Speech
 from tests.support import poll
 from tests.support.clouds.base import Fault, Stage, Trouble, spoken
 from tests.support.clouds.deepgram import KEY, Call, DeepgramCloud, OverError
@@ -86,28 +85,36 @@ async def test_a_whole_text_is_one_request(rate: int) -> None:
 
 
 @pytest.mark.parametrize("rate", [8000, 16_000])
-async def test_a_growing_text_is_spoken_sentence_by_sentence(rate: int) -> None:
+async def test_a_growing_text_is_spoken_part_by_part(rate: int) -> None:
     async with provided() as (fake, provider):
-        words = growing("Hello ", "there. ", "How are ", "you to", "day? Fine")
-        pcm = await synthesised(provider, option(fake), words, rate)
-    sentences = ["Hello there. ", "How are you today? ", "Fine"]
-    assert fake.texts == [sentences]
-    assert pcm == b"".join(spoken(sentence, rate) for sentence in sentences)
+        pcm = await synthesised(
+            provider, option(fake), growing("Hello there.", "How are you,", "today?"), rate
+        )
+    parts = ["Hello there. ", "How are you, ", "today? "]
+    assert fake.texts == [parts]
+    assert pcm == b"".join(spoken(part, rate) for part in parts)
     assert fake.controls == ["Speak", "Flush"] * 3
     query = {"model": "aura-2-thalia-en", "encoding": "linear16", "sample_rate": str(rate)}
     assert dict(fake.queries[0]) == query
 
 
-async def test_the_first_sentence_is_heard_while_the_text_grows() -> None:
+async def test_the_first_part_is_heard_while_the_text_grows() -> None:
     more = asyncio.Event()
-    async with provided() as (fake, provider):
-        texts = growing("This is the first sentence. ", "And", then=more)
-        async with aclosing(provider.synthesise(option(fake), texts, 8000)) as audio:
-            assert isinstance(await anext(audio), bytes)
-            assert fake.texts == [["This is the first sentence. "]]
-            more.set()
-            assert [piece async for piece in audio]
-    assert fake.texts[0][-1] == "And"
+
+    async def texts() -> AsyncIterator[str]:
+        yield "This is the first part."
+        await more.wait()
+        yield "And more."
+
+    async with (
+        provided() as (fake, provider),
+        aclosing(provider.synthesise(option(fake), texts(), 8000)) as audio,
+    ):
+        assert isinstance(await anext(audio), bytes)
+        assert fake.texts == [["This is the first part. "]]
+        more.set()
+        assert [piece async for piece in audio]
+    assert fake.texts == [["This is the first part. ", "And more. "]]
 
 
 @pytest.fixture
@@ -126,7 +133,7 @@ def all_spoken(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
 
 async def test_a_text_that_ends_when_all_was_spoken_hangs_up(all_spoken: asyncio.Event) -> None:
     async with provided() as (fake, provider):
-        pcm = await synthesised(provider, option(fake), growing("This is all there is. ", then=all_spoken))
+        pcm = await synthesised(provider, option(fake), growing("This is all there is.", then=all_spoken))
     assert pcm == spoken("This is all there is. ", 8000)
     assert fake.controls == ["Speak", "Flush", "Close"]
 
@@ -141,37 +148,34 @@ async def test_a_text_without_words_costs_nothing() -> None:
 async def test_blanks_that_come_one_by_one_end_without_audio() -> None:
     async with provided() as (fake, provider):
         assert await synthesised(provider, option(fake), growing(" ", " ")) == b""
-    assert fake.controls[-1] == "Close"
+    assert fake.controls == ["Close"]
 
 
-async def test_a_long_text_is_several_requests() -> None:
-    text = "A sentence of some words. " * 100
+async def test_many_parts_at_once_are_flushed_together() -> None:
+    parts = ["Here comes another one."] * 30
     async with provided() as (fake, provider):
-        pcm = await synthesised(provider, option(fake), one(text))
-    assert "".join(sent for texts in fake.texts for sent in texts) == text
-    assert fake.connections == 2
-    assert len(pcm) == len(spoken(text, 8000))
+        pcm = await synthesised(provider, option(fake), one(*parts))
+    assert "".join(fake.texts[0]) == "Here comes another one. " * 30
+    assert fake.controls.count("Flush") == BURST + 1
+    assert len(pcm) == len(spoken("Here comes another one. " * 30, 8000))
 
 
-async def test_many_short_sentences_stay_within_the_limit_of_flushes() -> None:
-    sentences = ["Here comes another one. "] * 30
-    async with provided() as (fake, provider):
-        pcm = await synthesised(provider, option(fake), growing(*sentences))
-    assert "".join(fake.texts[0]) == "".join(sentences)
-    assert fake.controls.count("Flush") == 20
-    assert len(pcm) == len(spoken("".join(sentences), 8000))
-
-
-async def test_characters_beyond_the_limit_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "CHARACTERS", 20)
-    monkeypatch.setattr(deepgram_speech, "WINDOW_SECONDS", 0.05)
-    async with provided() as (fake, provider):
-        start = asyncio.get_running_loop().time()
-        await synthesised(
-            provider, option(fake), growing("One two three four. ", "Five six seven. ", "Eight.")
-        )
-        assert asyncio.get_running_loop().time() - start >= 0.05
-    assert len(fake.texts[0]) == 3
+async def test_what_waits_for_a_flush_is_flushed_when_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deepgram_speech, "BURST", 1)
+    monkeypatch.setattr(deepgram_speech, "EVERY", 0.05)
+    never = asyncio.Event()
+    async with (
+        provided() as (fake, provider),
+        aclosing(
+            provider.synthesise(option(fake), growing("One.", "Two.", "Three.", then=never), 8000)
+        ) as audio,
+    ):
+        got = b""
+        while len(got) < len(spoken("One. Two. Three. ", 8000)):
+            piece = await anext(audio)
+            assert isinstance(piece, bytes)
+            got += piece
+    assert "".join(fake.texts[0]) == "One. Two. Three. "
 
 
 async def test_options_and_extra_become_parameters() -> None:
@@ -314,10 +318,11 @@ USUAL = {
 async def test_each_trouble_of_a_connection_is_one_error(
     monkeypatch: pytest.MonkeyPatch, fault: Fault, stage: Stage
 ) -> None:
-    monkeypatch.setattr(link, "CONNECT_SECONDS", 0.2)
+    if fault is Fault.STALL:
+        # A provider that stalls answers no ping.
+        monkeypatch.setattr(link, "CONNECT_SECONDS", 0.2)
+        monkeypatch.setattr(link, "PING_SECONDS", 0.2)
     monkeypatch.setattr(duplex, "GRACE_SECONDS", 0.2)
-    # A provider that stalls answers no ping.
-    monkeypatch.setattr(link, "PING_SECONDS", 0.2 if fault is Fault.STALL else 10)
     code, retry, says = STREAMED.get((fault, stage)) or USUAL[fault]
     async with provided() as (fake, provider):
         # aiohttp asks a second time, at once, when a connection is reset before the answer.
@@ -328,6 +333,7 @@ async def test_each_trouble_of_a_connection_is_one_error(
             await synthesised(provider, option(fake), growing(TEXT, " And more."))
         assert (caught.value.code, caught.value.retry) == (code, retry)
         assert str(caught.value).startswith("deepgram: ")
+        monkeypatch.undo()
         assert await synthesised(provider, option(fake), growing("Again. ", "And on."))
 
 
@@ -358,5 +364,5 @@ async def test_a_close_that_breaks_after_all_was_spoken_is_no_error(
             raise OverError
 
         monkeypatch.setattr(fake, "_flush", cut_at_close)
-        pcm = await synthesised(provider, option(fake), growing("All there is. ", then=all_spoken))
+        pcm = await synthesised(provider, option(fake), growing("All there is.", then=all_spoken))
     assert pcm == spoken("All there is. ", 8000)
