@@ -130,15 +130,17 @@ class Detector:
     def speaking(self, start: int, now: int) -> list[Finding]:
         """Somebody speaks since `start`."""
         if self._since is None:
-            self._since = max(0, start)
+            self._since = max(0, min(start, now))
         return self.expired(now)
 
     def silent(self, start: int, now: int) -> list[Finding]:
         """Nobody speaks since `start`; may be told again."""
         if self._since is not None:
-            start = max(start, self._since)
-            self._spoken += start - self._since
-            self._since, self._silent = None, start
+            end = min(start, now)
+            if end > self._since:
+                self._spoken += end - self._since
+                self._silent = end
+            self._since = None
         return self.expired(now)
 
     def heard(self, text: str, now: int, *, final: bool) -> list[Finding]:
@@ -193,7 +195,7 @@ class Detector:
     def _decide(self, now: int) -> list[Finding]:
         odds = self._odds(now)
         late = now >= self._timeout
-        if not self._speech(now):
+        if not self._speech(now) and not self._text:
             if late and self._beep is not None:
                 return [*self._verdict(Result.MACHINE, LIKELY, now, Name.BEEP), *self._end(Beep, self._beep)]
             return self._verdict(Result.UNKNOWN, 0.0, now) if late else []

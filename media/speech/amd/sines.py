@@ -28,8 +28,8 @@ SECOND = -12.0
 """dB that the next peak must stay below: the weaker tone of a key, a vowel's harmonics."""
 STEADY = 0.015
 """Relative deviation of a tone's frequency from one window to its mean."""
-BREAK_MS = 30
-"""Shorter interruptions do not end a tone: the phase reversals of ANS (ITU-T V.25), a lost packet."""
+BREAK_MS = 50
+"""Windows without a tone for so long do not end it: noise, the phase reversals of ANS (ITU-T V.25), a lost packet."""
 EDGE = 6.0
 """dB by which a window that a tone fills half is below it."""
 _LOBE = 2
