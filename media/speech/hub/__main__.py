@@ -28,9 +28,9 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         await server.start(settings.speech_socket)
         await stop.wait()
     finally:
+        settings.speech_socket.unlink(missing_ok=True)
         await server.close()
         await providers.close()
-        settings.speech_socket.unlink(missing_ok=True)
 
 
 def _warm(providers: Providers) -> None:
