@@ -3,7 +3,7 @@
 import numpy as np
 
 from bench.load import Talk
-from control.config import Speech
+from control.speech_config import Speech
 from media.engine.g711 import ULAW_ENCODE
 from media.speech import say
 from media.speech.voice import Voice

@@ -17,7 +17,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as in a media worker; read
 
 import numpy as np
 
-from control.config import Speech
+from control.speech_config import Speech
 from media.engine import g711, halfband
 from media.engine.arrays import FRAME, Pcm, keep_heap
 from media.engine.codecs.base import Coder

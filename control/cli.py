@@ -14,7 +14,7 @@ from control.errors import ConfigError, SetupError
 USAGE = 2
 """Exit status when the configuration or this machine keeps a command from running."""
 FAULTY = 1
-"""Exit status of `check` and `doctor` when they found something."""
+"""Exit status of `check`, `doctor` and `models check` when they found something."""
 
 Command = Callable[[argparse.Namespace, Settings, Path | None], int]
 
@@ -79,6 +79,9 @@ def _parser() -> argparse.ArgumentParser:
     media = add("media", _media, "run one media worker alone (what a service manager starts)")
     media.add_argument("--worker", type=_worker, default=0, metavar="N", help="number of the worker, from 0")
     media.add_argument("--no-sip", action="store_true", help="serve only /call: there is no control process")
+    add("speech", _speech, "run the speech process of a node alone (what a service manager starts)")
+    providers = add("providers", _providers, "list the providers of speech, and what each needs")
+    providers.add_argument("--json", action="store_true", help="as JSON, for programs")
     spec = add("spec", _spec, "print the API as OpenAPI (REST) or AsyncAPI (sockets), for programs")
     wanted = spec.add_mutually_exclusive_group(required=True)
     wanted.add_argument("document", nargs="?", choices=("openapi", "asyncapi"), help="what is printed")
@@ -88,6 +91,11 @@ def _parser() -> argparse.ArgumentParser:
     add("render", _render, "write kamailio.cfg and rtpengine.conf from the configuration")
     add("check", _check, "try the configuration: both servers are really started with it, on spare ports")
     add("doctor", _doctor, "look at this machine: what is missing, what is wrong, what to do")
+    models = add("models", _models, "list, fetch, check and remove models of local speech engines")
+    models.add_argument("action", nargs="?", choices=("list", "fetch", "check", "remove"), default="list")
+    models.add_argument(
+        "names", nargs="*", metavar="NAME", help="which; list and check take all when none is named"
+    )
     return parser
 
 
@@ -117,6 +125,14 @@ def _media(options: argparse.Namespace, settings: Settings, config: Path | None)
         )
     without = ("--no-sip",) if options.no_sip else ()
     return _become(config, "media", "--worker", str(options.worker), *without)
+
+
+def _speech(_: argparse.Namespace, __: Settings, config: Path | None) -> int:
+    return _become(config, "media.speech.hub")
+
+
+def _providers(options: argparse.Namespace, _: Settings, config: Path | None) -> int:
+    return _become(config, "media.speech.listing", *(("--json",) if options.json else ()))
 
 
 def _spec(options: argparse.Namespace, _: Settings, config: Path | None) -> int:
@@ -158,6 +174,12 @@ def _doctor(_: argparse.Namespace, settings: Settings, __: Path | None) -> int:
     for finding in findings:
         sys.stdout.write(f"{finding}\n")
     return FAULTY if doctor.unusable(findings) else 0
+
+
+def _models(options: argparse.Namespace, settings: Settings, _: Path | None) -> int:
+    from control.models import command
+
+    return command.run(options.action, options.names, settings, sys.stdout, sys.stderr)
 
 
 if __name__ == "__main__":

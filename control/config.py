@@ -16,7 +16,9 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from control.errors import ConfigError, UriError
+from control.models.config import ModelEntry, PlainName
 from control.sip.uri import parse_uri
+from control.speech_config import Provider, Speech
 
 
 def is_loopback(address: str) -> bool:
@@ -268,13 +270,6 @@ class Records(Section):
     """Further headers of the POST."""
 
 
-class Speech(Section):
-    """Speech synthesis."""
-
-    tts: Literal["espeak"] = "espeak"
-    speaker: str = "en-us"
-
-
 def _once(values: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(values)) != len(values):
         raise ValueError("names one twice")
@@ -380,6 +375,8 @@ class Settings(Section):
     media: Media = Media()
     records: Records = Records()
     speech: Speech = Speech()
+    providers: dict[str, Provider] = Field(default_factory=dict)
+    models: dict[PlainName, ModelEntry] = Field(default_factory=dict)
     calls: Calls = Calls()
     trunks: tuple[Trunk, ...] = ()
     registrations: tuple[Registration, ...] = ()
@@ -416,6 +413,11 @@ class Settings(Section):
     def rpc_socket(self) -> Path:
         """Unix datagram socket of Kamailio's JSON-RPC."""
         return (self.run_dir / "kamailio.rpc").absolute()
+
+    @property
+    def speech_socket(self) -> Path:
+        """Unix stream socket of the speech process."""
+        return (self.run_dir / "speech.sock").absolute()
 
 
 def load(path: Path | None, environ: Mapping[str, str] = os.environ) -> Settings:

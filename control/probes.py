@@ -46,6 +46,18 @@ async def rtpengine_answers(port: int, address: str = "127.0.0.1") -> bool:
     return answer.startswith(cookie) and b"4:pong" in answer
 
 
+async def accepts(path: Path) -> bool:
+    """Whether somebody listens on the Unix stream socket `path`."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.setblocking(False)
+        try:
+            async with asyncio.timeout(TIMEOUT):
+                await asyncio.get_running_loop().sock_connect(sock, str(path))
+        except OSError:
+            return False
+    return True
+
+
 async def _ask(sock: socket.socket, address: str | tuple[str, int], question: bytes) -> bytes:
     """The answer to one datagram; empty when there is none in time."""
     sock.setblocking(False)

@@ -53,9 +53,20 @@ def rtpengine(settings: Settings) -> Program:
     )
 
 
+def speech(settings: Settings, config: Path | None) -> Program:
+    """The speech process."""
+    return Program(
+        "speech",
+        python_module("media.speech.hub", config),
+        lambda: probes.accepts(settings.speech_socket),
+        stage=SERVERS,
+        forks=True,
+    )
+
+
 def programs(settings: Settings, config: Path | None, *, sip: bool, bot: Path | None) -> tuple[Program, ...]:
     """Everything that runs on this node."""
-    media = _media(settings, config, sip=sip)
+    media = (speech(settings, config), *_media(settings, config, sip=sip))
     if not sip:
         return media
     control = Program(

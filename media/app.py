@@ -13,10 +13,11 @@ from control import process
 from control.api.client import LegClient
 from control.api.models import Answered, Done, Hangup, Incoming, Killed, Leave, Message, Notice
 from control.config import Settings
-from control.errors import ConfigError, LegError, SetupError, SpeechError
+from control.errors import ConfigError, LegError, SetupError
 from control.ports import rtp_ports
 from control.tasks import Tasks
 from media.api.calltype import CallType
+from media.api.commands import parse
 from media.api.gate import Arrival, CallSummary, Refusal
 from media.api.outbox import Outbox
 from media.api.server import make_app
@@ -40,8 +41,9 @@ from media.session.session import Session
 from media.session.state import Parting, State
 from media.sounds import Sounds
 from media.speech.cache import SpeechCache
-from media.speech.client import SpeechClient
-from media.speech.espeak_tts import EspeakTts
+from media.speech.eou.http import RemoteDetector
+from media.speech.hub.client import SpeechHub
+from media.speech.precache import Precache
 from media.store import Memory, Store
 
 log = logging.getLogger(__name__)
@@ -73,7 +75,8 @@ class Worker:
         self.call_quality = CallQuality()
         self.recorder = Recorder(settings.media.recordings, self._post)
         self.records = Records(settings.records, settings.media.recordings, self.name)
-        self.speech = SpeechClient()
+        self.speech = SpeechHub(settings.speech_socket)
+        self.turn_detector = RemoteDetector(allow_private=settings.media.allow_private_urls)
         self.fetcher = Fetcher(
             allow_private=settings.media.allow_private_urls, max_bytes=settings.media.max_file_bytes
         )
@@ -84,6 +87,7 @@ class Worker:
         local = LocalFiles(settings.media.sounds)
         self.sounds = Sounds(self.fetcher, local, store, memory)
         self.spoken = SpeechCache(store, memory, f"{settings.speech.tts} {settings.speech.speaker}")
+        self._precache = Precache(self.speech, self.spoken)
         self.tasks = Tasks(f"media {self.name}")
         self._connecting = Tasks(f"leg API of {self.name}")
         self.legs = LegClient(
@@ -101,7 +105,8 @@ class Worker:
             settings,
             self.engine,
             self.legs,
-            EspeakTts(self.speech, settings.speech.speaker),
+            self.speech,
+            self.turn_detector,
             self.sounds,
             self.spoken,
             self.recorder,
@@ -137,6 +142,10 @@ class Worker:
             session.kill()
             return True
         return await self.node.kill(session_id)
+
+    async def precache(self, body: bytes) -> int:
+        """Make the speech of a ``tts`` command and keep it; its ms. Raises CommandError and SpeechError."""
+        return await self._precache.fill(parse(body))
 
     @property
     def keep_time(self) -> Callable[[], None]:
@@ -277,7 +286,7 @@ class Worker:
         self._loop = asyncio.get_running_loop()
         runner = web.AppRunner(make_app(self.settings, self), access_log=None, shutdown_timeout=STOP_SECONDS)
         try:
-            await self.speech.start()
+            self.speech.start()
             self.recorder.start()
             self.records.start()
             prioritise(self.settings.media.realtime)
@@ -289,8 +298,6 @@ class Worker:
             await _listen(web.TCPSite(runner, api.address, api.port, reuse_port=True), api.address, api.port)
             log.info("bots connect to ws://%s:%d/call/sip", api.address, api.port)
             await stop.wait()
-        except SpeechError as error:
-            raise SetupError(str(error)) from error
         finally:
             await self._close(runner)
 
@@ -315,6 +322,7 @@ class Worker:
         self._garbage.stop()
         self.engine.close()
         await self.speech.stop()
+        await self.turn_detector.close()
 
 
 async def _listen(site: web.TCPSite, address: str, port: int) -> None:

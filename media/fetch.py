@@ -6,6 +6,7 @@ between check and use.
 """
 
 import asyncio
+import errno
 import ipaddress
 import socket
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from types import TracebackType
 from typing import Self
 
 import aiohttp
+from aiohttp import AddrInfoType
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
@@ -149,31 +151,62 @@ class Fetcher:
         return bytes(body)
 
     def _checked(self, url: str, base: URL | None = None) -> URL:
-        """`url` as it may be connected to; host names are checked when they are resolved."""
-        try:
-            target = URL(url) if base is None else base.join(URL(url))
-            scheme, host = target.scheme, target.raw_host
-        except ValueError as error:
-            raise AudioFileError(f"{_shown(url)}: not a URL", 400) from error
-        if scheme not in ("http", "https") or not host:
-            raise AudioFileError(f"{_shown(url)}: only http:// and https:// URLs are fetched", 400)
-        if not self._allow_private and _skips_resolver(host) and not is_public(host):
-            raise AudioFileError(f"{host} is not on the public internet: nothing is fetched from there", 403)
-        return target
+        return checked(url, base, allow_private=self._allow_private)
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
-            inner = self._resolver or aiohttp.ThreadedResolver()
-            resolver = inner if self._allow_private else PublicResolver(inner)
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(resolver=resolver, use_dns_cache=False),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                # Not unpacked: a small answer must not become a huge one.
-                auto_decompress=False,
-                headers={"Accept-Encoding": "identity", "User-Agent": "Sidecall"},
-                timeout=aiohttp.ClientTimeout(total=self._timeout),
+            self._session = guarded_session(
+                timeout=self._timeout, allow_private=self._allow_private, resolver=self._resolver
             )
         return self._session
+
+
+def checked(url: str, base: URL | None = None, *, allow_private: bool) -> URL:
+    """`url`, which may be relative to `base`, as it may be connected to; host names are checked by `guarded_session`.
+
+    Raises AudioFileError.
+    """
+    try:
+        target = URL(url) if base is None else base.join(URL(url))
+        scheme, host = target.scheme, target.raw_host
+    except ValueError as error:
+        raise AudioFileError(f"{_shown(url)}: not a URL", 400) from error
+    if scheme not in ("http", "https") or not host:
+        raise AudioFileError(f"{_shown(url)}: only http:// and https:// URLs are fetched", 400)
+    if not allow_private and _skips_resolver(host) and not is_public(host):
+        raise AudioFileError(f"{host} is not on the public internet: nothing is fetched from there", 403)
+    return target
+
+
+def guarded_session(
+    *, timeout: float, allow_private: bool, resolver: AbstractResolver | None = None
+) -> aiohttp.ClientSession:
+    """A session for URLs that a bot names and `checked` has passed; the caller closes it, and follows no redirects.
+
+    `timeout` in seconds. Requests raise AudioFileError for a host that has no public address.
+    """
+    inner = resolver or aiohttp.ThreadedResolver()
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(
+            resolver=inner if allow_private else PublicResolver(inner), use_dns_cache=False
+        ),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        # Not unpacked: a small answer must not become a huge one.
+        auto_decompress=False,
+        headers={"Accept-Encoding": "identity", "User-Agent": "Sidecall"},
+        timeout=aiohttp.ClientTimeout(total=timeout),
+    )
+
+
+def public_socket(address: AddrInfoType) -> socket.socket:
+    """A socket for a connection to a public address, for a connector that may be told of any host.
+
+    Raises PermissionError for other addresses, whether they came from a name, a URL or a redirect.
+    """
+    family, kind, protocol, _, where = address
+    if not is_public(str(where[0])):
+        raise PermissionError(errno.EACCES, "not on the public internet")
+    return socket.socket(family, kind, protocol)
 
 
 def _skips_resolver(host: str) -> bool:

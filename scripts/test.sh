@@ -12,9 +12,10 @@ SANS_IO+=',control/kamailio/datagram.py,control/kamailio/events.py,control/rtpen
 SANS_IO+=',media/api/commands.py,media/api/encoding.py,media/api/events.py,media/api/fields.py,media/api/masking.py,media/api/options.py'
 SANS_IO+=',control/rtpengine/stream.py,media/callquality.py,media/engine/*,media/engine/codecs/*,media/resampler.py,media/wav.py'
 SANS_IO+=',control/webhooks/signature.py,media/records/cdr.py,media/records/dump.py,media/records/journal.py,media/records/schedule.py'
-SANS_IO+=',media/session/play.py,media/session/player.py,media/speech/protocol.py,media/speech/schedule.py,media/speech/text.py'
+SANS_IO+=',media/session/play.py,media/session/player.py,media/speech/text.py,media/speech/hub/wire.py,media/speech/hub/tape.py,media/speech/timeline.py,media/speech/gate.py,media/speech/local/frames.py,media/speech/tts/espeak_engine.py,media/speech/eou/*,media/session/bargein_policy.py'
 SANS_IO+=',media/commands/*,media/api/spec/*,media/api/frames.py,media/api/gate.py,media/api/limits.py,media/api/iceservers.py,media/speech/sentences.py'
 SANS_IO+=',control/calls/admissions.py,control/rtpengine/transfer.py,control/rtpengine/tap.py,control/rtpengine/profile.py,media/freshness.py,media/flights.py'
+SANS_IO+=',media/speech/eou/endings.py,media/speech/eou/rule.py,media/speech/eou/transcript.py,media/session/bargein_policy.py'
 COVERED_PERCENT=95
 CLOSING='^(=+ )?([0-9]+ [a-z]+, )*([0-9]+ (passed|failed|error|errors|skipped|deselected|warnings?|xfailed|xpassed)|no tests ran).* in [0-9.]+s'
 

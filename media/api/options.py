@@ -263,12 +263,11 @@ class CallOption(Model):
     vad: VadOption | None = None
     """Tell when the caller speaks."""
     asr: TranscriptionOption | None = None
-    """Tell what the caller says. Not offered by this version: an ``error`` (501) comes after ``answer``."""
+    """Tell what the caller says: ``asrDelta`` and ``asrFinal``."""
     tts: SynthesisOption | None = None
     """What the ``tts`` commands of this call have in common."""
     eou: EouOption | None = None
-    """Tell when the caller has finished a turn. Not offered by this version: an ``error`` (501) comes after
-    ``answer``."""
+    """Tell when the caller has finished a turn: ``eou``."""
     interrupt: InterruptSwitch = None
     """Extension: what interrupts playing, beside the bot: an object, or its ``on`` alone. Nothing when absent."""
     answer_machine_detection: AmdSwitch = None
@@ -299,7 +298,7 @@ class ReferOption(Model):
     """Music that the caller hears, again and again, until the target answers; takes what ``play`` takes. Ringing tone
     when absent, and until it is there."""
     asr: TranscriptionOption | None = None
-    """Tell what the target says. Not offered by this version: an ``error`` (501) comes after ``answer``."""
+    """Tell what the target says, with the ``trackId`` of what we play."""
     auto_hangup: bool = True
     """Whether the caller is hung up when the target has gone; false: the caller is back with the bot."""
     sip: SipOption | None = None

@@ -21,3 +21,4 @@ class Pause(Queued):
         if not session.player.busy:
             raise self.unfit("nothing is playing")
         session.player.pause()
+        session.caller.attention.paused()

@@ -21,3 +21,4 @@ class Resume(Queued):
         if not session.player.busy:
             raise self.unfit("nothing is playing")
         session.player.resume()
+        session.caller.attention.resumed()

@@ -10,7 +10,7 @@ from media.api.fields import MAX_TEXT, Line
 from media.api.options import SynthesisOption, overlay
 from media.commands.playing import Playing
 from media.session import given
-from media.session.play import Play, Source, Stream
+from media.session.play import Source
 from media.session.speaking import Voice
 from media.speech.text import clean
 
@@ -57,13 +57,16 @@ class Tts(Playing):
 
     async def carry_out(self, session: "Session") -> None:
         """Speak; the same playId continues what is being said, another replaces it."""
-        option = self._option(session)
+        option = self.spoken(session.option.tts)
         samples = self._samples(option) if self.base64 else None
         play = session.player.speaking(self.play_id)
         if samples is not None and (self.streaming if play is None else play.streaming):
             raise CommandError('command "tts": "base64" audio cannot be a piece of a "streaming" text')
-        voice = Voice(session.services.tts, session.services.spoken, option, self.cache_key, session.send)
-        play = session.player.say(self.play_id, lambda new: _stream(voice, new) if self.streaming else None)
+        services = session.services
+        voice = Voice(
+            services.speech, services.spoken, option, self.cache_key, session.send, session.trouble("tts")
+        )
+        play = session.player.say(self.play_id, voice.stream if self.streaming else lambda _: None)
         play.commands += 1
         play.auto_hangup = play.auto_hangup or self.auto_hangup
         play.wait_input = self.input_seconds or play.wait_input
@@ -71,7 +74,7 @@ class Tts(Playing):
             play.at_once = option.max_concurrent_tasks
         text = "" if self.base64 else self.text
         try:
-            session.services.tts.check(option)
+            services.speech.check("tts", option)
         except SpeechError as error:
             session.track.play_failed(play, error)
             text = ""
@@ -81,9 +84,9 @@ class Tts(Playing):
             session.player.add(play, text, samples or (voice.speak(play, text) if clean(text) else None))
         session.player.settle(play)
 
-    def _option(self, session: "Session") -> SynthesisOption | None:
+    def spoken(self, call: SynthesisOption | None) -> SynthesisOption | None:
         """How to speak: the keys of the call's ``tts`` under those of `option` under `speaker`."""
-        option = overlay(session.option.tts, self.option)
+        option = overlay(call, self.option)
         if self.speaker is not None:
             option = overlay(option, SynthesisOption(speaker=self.speaker))
         return option
@@ -91,8 +94,3 @@ class Tts(Playing):
     def _samples(self, option: SynthesisOption | None) -> Source:
         """A source of the samples in `text`. Raises CommandError."""
         return given.samples(self.pcm(), option.samplerate if option else None)
-
-
-def _stream(voice: Voice, play: Play) -> Stream:
-    """The stream of `play`: spoken by the voice of its first command."""
-    return Stream(lambda text: voice.speak(play, text))

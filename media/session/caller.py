@@ -10,12 +10,12 @@ from media.api import events
 from media.api.calltype import CallType
 from media.api.options import CallOption, RecorderOption
 from media.engine.wire import Form
+from media.session.attention import Attention
 from media.session.clock import now_ms
 from media.session.hearing import Hearing
 from media.session.inactivity import Inactivity
 from media.session.recording import CallRecording
 from media.session.subscription import Subscription
-from media.session.unoffered import complaints
 
 if TYPE_CHECKING:
     from media.session.session import Session
@@ -41,6 +41,7 @@ class Caller:
         self.held = False
         """Whether the far end has put us on hold."""
         self.hearing = Hearing(session, self._engine, session.track)
+        self.attention = Attention(session, self.hearing)
         self.recording = CallRecording(session, self._engine, session.services.recorder)
         self._equipped: CallOption | None = None
         self._subscription: Subscription | None = None
@@ -88,7 +89,8 @@ class Caller:
 
     def _equip(self, slot: int, option: CallOption) -> None:
         """Give the slot what the bot asked for, once."""
-        self.hearing.listen(slot, option.vad)
+        self.hearing.listen(slot, option.vad, self.attention.voice(option))
+        self.attention.attend(slot, option)
         if option is not self._equipped:
             self._equipped = option
             self._engine.denoise(slot, on=option.denoise)
@@ -100,14 +102,13 @@ class Caller:
         self.hearing.answered()
         self.record(option.recorder)
         self.recording.answered()
-        for sender, message in complaints(option):
-            session.error(sender, message, 501)
         try:
-            session.services.tts.check(option.tts)
+            session.services.speech.check("tts", option.tts)
         except SpeechError as error:
             session.error("tts", str(error), error.code)
         if self.slot is None:
             return
+        self.attention.answered(self.slot, option)
         if option.subscribe and session.arrival.call_type is not CallType.WEBSOCKET:
             self._subscription = Subscription(self._engine, self.slot, session.audio_sink)
         seconds = option.inactivity_timeout
@@ -133,6 +134,7 @@ class Caller:
         if not self.muted:
             session.track.input_heard()
             session.send(events.Dtmf(track_id=session.id, timestamp=now_ms(), digit=digit))
+            self.attention.pressed(digit)
 
     def pressed_by_signal(self, digit: str) -> None:
         """The same by SIP INFO: its tone in the audio would be the same key once more."""
@@ -148,6 +150,7 @@ class Caller:
         if self._subscription is not None:
             self._subscription.stop()
         self.recording.stop()
+        self.attention.stop()
         if slot is None:
             return
         if self.since is not None:

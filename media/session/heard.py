@@ -26,7 +26,8 @@ def heard(session: "Session", event: reports.Event) -> None:
         case reports.SegmentEnded(segment=segment):
             session.player.segment_ended(segment)
         case reports.Interrupting():
-            session.interrupt()
+            if session.caller.hearing.stir():
+                session.interrupt()
         case reports.SpeechStarted() | reports.SpeechStopped() | reports.SilencePassed():
             session.caller.hearing.report(event)
         case reports.MediaStarted():

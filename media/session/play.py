@@ -1,6 +1,7 @@
 """A play: what one ``play`` command, or all ``tts`` commands with one playId, put on the server-side track."""
 
 import secrets
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
@@ -8,7 +9,7 @@ from enum import Enum
 
 from media.engine.segment import Segment, State
 from media.speech.sentences import Sentences, words
-from media.speech.speaking import Synthesis
+from media.speech.service import Synthesis
 from media.speech.text import clean
 from media.speech.voice import Samples
 
@@ -67,17 +68,16 @@ class Piece:
         return int(count * self.played_ms / whole)
 
 
-class Stream:
+class Stream(ABC):
     """The texts of a play that are pieces of one text, such as the words of a language model."""
 
-    def __init__(self, speak: Callable[[str], Source]) -> None:
+    def __init__(self) -> None:
         self.open = True
         """Whether more is to come."""
-        self._speak = speak
         self._sentences = Sentences()
 
     def feed(self, text: str) -> list[Piece]:
-        """What `text` completes; behind the end, every text is complete."""
+        """What is to be made now that `text` has come; behind the end, every text is complete."""
         done = self._sentences.feed(text)
         return self._pieces(done if self.open else [*done, *self._sentences.flush()])
 
@@ -86,10 +86,86 @@ class Stream:
         self.open = False
         return self._pieces(self._sentences.flush())
 
+    @abstractmethod
     def _pieces(self, texts: list[str]) -> list[Piece]:
-        # Marks alone, such as a bracket that closes a sentence, are nothing to say.
-        said = (text for text in texts if any(map(str.isalnum, clean(text))))
-        return [Piece(text, self._speak(text)) for text in said]
+        """What is to be made of clauses that are complete."""
+
+
+class Sentencewise(Stream):
+    """Each clause is made for itself; `speak` gives its source."""
+
+    def __init__(self, speak: Callable[[str], Source]) -> None:
+        super().__init__()
+        self._speak = speak
+
+    def _pieces(self, texts: list[str]) -> list[Piece]:
+        return [Piece(text, self._speak(text)) for text in texts if _audible(text)]
+
+
+class Parts:
+    """Clauses on their way to one that speaks them as they come."""
+
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+        self._ended = False
+        self._taker: Synthesis | None = None
+        self.over = False
+        """Whether nobody takes more."""
+
+    def put(self, text: str) -> None:
+        """The next clause."""
+        if self._taker is None:
+            self._texts.append(text)
+        else:
+            self._taker.feed(text)
+
+    def end(self) -> None:
+        """Nothing follows."""
+        self._ended = True
+        if self._taker is not None:
+            self._taker.end()
+
+    def go_to(self, taker: Synthesis) -> None:
+        """Hand what came to `taker`, and what comes."""
+        self._taker = taker
+        for text in self._texts:
+            taker.feed(text)
+        if self._ended:
+            taker.end()
+
+
+class Continuous(Stream):
+    """All clauses are one piece, made while more of them come; `speak` gives its source."""
+
+    def __init__(self, speak: Callable[[Parts], Source]) -> None:
+        super().__init__()
+        self._speak = speak
+        self._piece: Piece | None = None
+        self._parts = Parts()
+
+    def end(self) -> list[Piece]:
+        """Nothing follows: what waited to be completed."""
+        pieces = super().end()
+        self._parts.end()
+        return pieces
+
+    def _pieces(self, texts: list[str]) -> list[Piece]:
+        begun = []
+        for text in filter(_audible, texts):
+            if self._piece is None or self._parts.over:
+                self._parts = Parts()
+                self._piece = Piece("", self._speak(self._parts))
+                begun.append(self._piece)
+            self._piece.text += text
+            self._parts.put(text)
+        if begun and not self.open:
+            self._parts.end()
+        return begun
+
+
+def _audible(text: str) -> bool:
+    """Whether there is something to say: marks alone, such as a bracket that closes a sentence, are not."""
+    return any(map(str.isalnum, clean(text)))
 
 
 @dataclass(slots=True, eq=False)

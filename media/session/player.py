@@ -18,7 +18,7 @@ from control.errors import MediaError, SpeechError
 from control.tasks import Tasks
 from media.engine.segment import Segment
 from media.session.making import Maker
-from media.session.play import Kind, Piece, Play, Source, Stream
+from media.session.play import Continuous, Kind, Piece, Play, Source, Stream
 
 STALL_SECONDS = 10
 """A streamed text that is silent for so long, with nothing new, has been forgotten by its sender."""
@@ -125,6 +125,8 @@ class Player:
         self._maker.add(play, stream.feed(text))
         if end:
             self._maker.add(play, stream.end())
+        elif isinstance(stream, Continuous) and stream.open:
+            self._wait_for_more(play, stream, STALL_SECONDS)
 
     def interrupt(self, *, graceful: bool = False, fade_ms: int = 0) -> Play | None:
         """Cut what is on, within `fade_ms`; the play that was cut, or None.
@@ -234,9 +236,15 @@ class Player:
             self._stall.cancel()
             self._stall = None
 
+    def _wait_for_more(self, play: Play, stream: Stream, seconds: float) -> None:
+        self._stall = asyncio.get_running_loop().call_later(seconds, self._stalled, play, stream)
+
     def _stalled(self, play: Play, stream: Stream) -> None:
         """The streamed text of `play` does not go on: say what there is of it, and end."""
         self._stall = None
+        if (unheard := play.total_ms - play.played_ms) > 0:
+            self._wait_for_more(play, stream, STALL_SECONDS + unheard / 1000)
+            return
         self._listener.play_failed(
             play,
             SpeechError(
@@ -254,8 +262,7 @@ class Player:
             return
         if play.stream is not None and play.stream.open:
             if self._stall is None:
-                loop = asyncio.get_running_loop()
-                self._stall = loop.call_later(STALL_SECONDS, self._stalled, play, play.stream)
+                self._wait_for_more(play, play.stream, STALL_SECONDS)
             return
         if play is self._leaving:
             self._leaving = None

@@ -11,7 +11,8 @@ from media.recorder import Recorder
 from media.records.service import Records
 from media.sounds import Sounds
 from media.speech.cache import SpeechCache
-from media.speech.speaking import Tts
+from media.speech.eou.http import RemoteDetector
+from media.speech.service import Speech
 
 if TYPE_CHECKING:
     from media.session.session import Session
@@ -24,7 +25,8 @@ class Services:
     settings: Settings
     engine: Engine
     legs: LegClient
-    tts: Tts
+    speech: Speech
+    turn_detector: RemoteDetector
     sounds: Sounds
     spoken: SpeechCache
     recorder: Recorder

@@ -249,6 +249,10 @@ class Session:
         """Tell the bot that something went wrong; the call goes on."""
         self.send(events.Error(track_id=self.id, timestamp=now_ms(), sender=sender, error=message, code=code))
 
+    def trouble(self, sender: str) -> Callable[[str, int], None]:
+        """Tells the bot (message, code) of what went wrong with `sender` and was mended."""
+        return lambda message, code: self.error(sender, message, code)
+
     def hang_up(self, reason: str) -> None:
         """End the call on our side."""
         self.finish("system", reason)

@@ -8,9 +8,9 @@ from time import monotonic
 from media.api import events
 from media.api.options import SynthesisOption
 from media.session.clock import now_ms
-from media.session.play import Play, Source
+from media.session.play import Continuous, Parts, Play, Sentencewise, Source, Stream
 from media.speech.cache import SpeechCache
-from media.speech.speaking import Tts
+from media.speech.service import Speech
 from media.speech.voice import Samples
 
 
@@ -18,12 +18,20 @@ from media.speech.voice import Samples
 class Voice:
     """Who speaks the texts of a command, and where it is told how long that took."""
 
-    tts: Tts
+    speech: Speech
     cache: SpeechCache
     option: SynthesisOption | None
     name: str | None
     """The bot's own name of what it says, for the cache."""
     send: Callable[[events.Event], None]
+    trouble: Callable[[str, int], None]
+    """Told (message, code) of what went wrong and was mended."""
+
+    def stream(self, play: Play) -> Stream:
+        """The streamed text of `play`: in one go where the provider can, sentence by sentence elsewhere."""
+        if self.speech.streams(self.option):
+            return Continuous(lambda parts: self._continuous(play, parts))
+        return Sentencewise(lambda text: self.speak(play, text))
 
     def speak(self, play: Play, text: str) -> Source:
         """A source of `text` in `play`. A streamed one is not cached: it hardly ever comes again."""
@@ -33,7 +41,24 @@ class Voice:
     @property
     def provider(self) -> str:
         """As in the keys of metrics."""
-        return (self.option.provider if self.option else None) or self.tts.name
+        return self.speech.name("tts", self.option)
+
+    def _continuous(self, play: Play, parts: Parts) -> Source:
+        timing = _Timing(self, play, len(play.subtitle), None)
+
+        async def chunks(rate: int) -> AsyncGenerator[Samples, None]:
+            try:
+                async with aclosing(self.speech.synthesise(None, self.option, rate)) as synthesis:
+                    synthesis.trouble = self.trouble
+                    parts.go_to(synthesis)
+                    async for chunk in synthesis:
+                        timing.chunk(chunk)
+                        yield chunk
+                    timing.done(cached=False, provider=synthesis.provider)
+            finally:
+                parts.over = True
+
+        return chunks
 
     async def _spoken(self, text: str, rate: int, timing: "_Timing") -> AsyncGenerator[Samples, None]:
         key = None
@@ -45,7 +70,8 @@ class Voice:
                 timing.done(cached=True)
                 return
         kept: list[Samples] = []
-        async with aclosing(self.tts.synthesise(text, self.option, rate)) as chunks:
+        async with aclosing(self.speech.synthesise(text, self.option, rate)) as chunks:
+            chunks.trouble = self.trouble
             async for chunk in chunks:
                 timing.chunk(chunk)
                 if key is not None:
@@ -54,7 +80,7 @@ class Voice:
                         key = None
                         kept.clear()
                 yield chunk
-        timing.done(cached=False)
+            timing.done(cached=False, provider=chunks.provider)
         if key is not None and kept:
             self.cache.put(key, kept)
 
@@ -69,9 +95,13 @@ class _Timing:
     """Characters."""
     number: int | None
     """Of the command in the play; None when it is streamed."""
+    provider: str = field(init=False)
     bytes: int = 0
     _asked: float = field(default_factory=monotonic)
     _first: int | None = None
+
+    def __post_init__(self) -> None:
+        self.provider = self.voice.provider
 
     def chunk(self, samples: Samples) -> None:
         """Audio has come."""
@@ -80,8 +110,9 @@ class _Timing:
             self._first = self._elapsed()
             self._tell("ttfb", self._first, {"length": self.length})
 
-    def done(self, *, cached: bool) -> None:
-        """All audio has come."""
+    def done(self, *, cached: bool, provider: str | None = None) -> None:
+        """All audio has come, from `provider` where it was not the one that was asked."""
+        self.provider = provider or self.provider
         duration = self._elapsed()
         data = {"cmdSeq": self.number, "length": self.bytes, "cached": cached}
         self._tell("completed", duration, {**data, "ttfb": self._first, "duration": duration})
@@ -95,7 +126,7 @@ class _Timing:
         self.voice.send(
             events.Metrics(
                 timestamp=now_ms(),
-                key=f"{what}.tts.{self.voice.provider}",
+                key=f"{what}.tts.{self.provider}",
                 duration=duration,
                 data={name: value for name, value in known.items() if value is not None},
             )

@@ -22,6 +22,16 @@ class Owner(Protocol):
         """End the call."""
 
 
+class Follower(Protocol):
+    """Who else wants to know what is heard of us."""
+
+    def play_started(self) -> None:
+        """A play is heard from now on."""
+
+    def play_ended(self) -> None:
+        """It is not heard any more."""
+
+
 class ServerSideTrack:
     """Output and listener of a `Player`.
 
@@ -37,6 +47,7 @@ class ServerSideTrack:
         self._paused = self._muted = False
         self._input_timer: asyncio.TimerHandle | None = None
         self._caller_speaks = False
+        self.followers: list[Follower] = []
 
     def attach(self, slot: int) -> None:
         """Play into `slot` from now on."""
@@ -115,6 +126,8 @@ class ServerSideTrack:
         """Its first sample leaves."""
         self.input_heard()
         self._owner.send(events.TrackStart(track_id=self.id, timestamp=now_ms(), play_id=play.play_id))
+        for follower in self.followers:
+            follower.play_started()
 
     def play_ended(self, play: Play) -> None:
         """Its last sample has left, or it was cut after it started."""
@@ -127,6 +140,8 @@ class ServerSideTrack:
                 play_id=play.play_id,
             )
         )
+        for follower in self.followers:
+            follower.play_ended()
         if play.auto_hangup:
             self._owner.hang_up("autohangup")
         elif play.wait_input and not self._caller_speaks:

@@ -22,10 +22,10 @@ from media.engine.bridge import Bridge
 from media.session.clock import now_ms
 from media.session.ending import referred_hangup
 from media.session.lines import status
+from media.session.listening import Listening
 from media.session.music import Music
 from media.session.state import TransferRecord
 from media.session.target import target_call
-from media.session.unoffered import complaints
 
 if TYPE_CHECKING:
     from media.commands.refer import Refer
@@ -57,6 +57,7 @@ class Transfer:
         self._bridges: list[Bridge] = []
         self._held = False
         """Whether the target has put the caller on hold."""
+        self._listening: Listening | None = None
         self._music = Music(session, caller_slot, command.options.moh)
 
     @classmethod
@@ -149,8 +150,8 @@ class Transfer:
         self.record.answer = now_ms()
         if self._join(stream):
             session.send(events.Answer(track_id=session.track.id, timestamp=now_ms(), sdp=sdp, refer=True))
-            for sender, message in complaints(self.options):
-                session.error(sender, message, 501)
+            if self._listening is not None:
+                self._listening.answered()
 
     def _digit(self, digit: str) -> None:
         session = self._session
@@ -181,8 +182,17 @@ class Transfer:
             self._joined = now_ms()
             engine.denoise(self.slot, on=self.options.denoise)
             self._bridge()
+            self._listen()
             session.send(events.TrackStart(track_id=session.track.id, timestamp=self._joined))
         return True
+
+    def _listen(self) -> None:
+        """Recognise what the target says, if the bot wants that."""
+        session, option = self._session, self.options.asr
+        if option is not None:
+            speech = session.services.speech
+            self._listening = Listening(session, self._engine, speech, option, session.track.id)
+            self._listening.start(self.slot)
 
     def _hold(self, *, held: bool) -> None:
         """Tell the bot when the target holds or comes back; a tap has no direction of its own to tell it by."""
@@ -271,6 +281,8 @@ class Transfer:
         for bridge in self._bridges:
             bridge.close()
         self._bridges.clear()
+        if self._listening is not None:
+            self._listening.stop()
         if self._relayed:
             self._engine.shadow(self._caller_slot, on=False)
         self._engine.release(self.slot)

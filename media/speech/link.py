@@ -19,8 +19,12 @@ SEND_SECONDS = 5.0
 PING_SECONDS = 10.0
 """Between pings; a provider that answers none for half of it is gone."""
 MAX_MESSAGE = 4_194_304
-_REFUSED = {400, 401, 403, 404, 405, 410, 413, 415, 422, 426}
+_REFUSED = {400, 401, 402, 403, 404, 405, 410, 413, 415, 422, 426}
 """HTTP statuses that will be the same in a moment."""
+_UNFIT = {1003, 1007, 1008, 1009}
+"""Codes of WebSocket that find fault with what was sent (RFC 6455 section 7.4.1): the same will be refused again."""
+_WORDS = "dg-error"
+"""Header of a refused handshake in which a provider (Deepgram) says why."""
 _SHOWN = 200
 
 
@@ -57,6 +61,8 @@ class Link:
                 return data
             case WSMsgType.ERROR:
                 raise ProviderError(f"{self._provider}: the connection broke") from self._socket.exception()
+            case WSMsgType.CLOSE:
+                raise closed(self._provider, message.data, message.extra or "")
             case _:
                 raise ProviderError(f"{self._provider}: the connection was closed{self._why()}")
 
@@ -145,11 +151,18 @@ def refused(provider: str, status: int, words: str = "") -> ProviderError:
     return ProviderError(message, code, retry=status not in _REFUSED)
 
 
+def closed(provider: str, code: int, words: str = "") -> ProviderError:
+    """What it means that the provider closed a WebSocket, with its own words."""
+    said = " ".join(words.split())[:_SHOWN]
+    message = f"{provider}: the connection was closed (code {code}){f': {said}' if said else ''}"
+    return ProviderError(message, 400, retry=False) if code in _UNFIT else ProviderError(message)
+
+
 def failure(provider: str, error: BaseException) -> ProviderError:
     """Why there is no connection, without addresses and keys."""
     match error:
-        case aiohttp.WSServerHandshakeError(status=status):
-            return refused(provider, status)
+        case aiohttp.WSServerHandshakeError(status=status, headers=headers):
+            return refused(provider, status, headers.get(_WORDS, "") if headers else "")
         case TimeoutError():
             return ProviderError(f"{provider}: it did not answer within {CONNECT_SECONDS:g} s", 504)
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
@@ -158,6 +171,12 @@ def failure(provider: str, error: BaseException) -> ProviderError:
             )
         case aiohttp.InvalidURL():
             return ProviderError(f"{provider}: its endpoint is no URL", 400, retry=False)
+        case aiohttp.ClientConnectorError(os_error=PermissionError()):
+            return ProviderError(
+                f"{provider}: its endpoint is not on the public internet: bots may not have us connect there",
+                403,
+                retry=False,
+            )
         case aiohttp.ClientConnectorError():
             return ProviderError(f"{provider}: it cannot be reached", 503)
         case _:

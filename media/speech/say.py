@@ -14,7 +14,7 @@ import soundfile
 from control.errors import SpeechError
 from media.resampler import Resampler
 from media.speech.espeak_ng import EspeakNg
-from media.speech.protocol import SAMPLE_RATES
+from media.speech.hub.client import SAMPLE_RATES
 from media.speech.text import clean
 from media.speech.voice import Samples, Voice
 

@@ -54,7 +54,9 @@ async def call(system: System) -> bool:
     return True
 
 
-@pytest.mark.parametrize("what", ["kamailio", "rtpengine", "control", "media", "media.speech"])
+@pytest.mark.parametrize(
+    "what", ["kamailio", "rtpengine", "control", "media", "media.speech.hub", "media.speech.local"]
+)
 async def test_whatever_dies_comes_back(tmp_path: Path, what: str) -> None:
     async with running_system(tmp_path) as system:
         assert await call(system)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from control.config import Speech
+from control.speech_config import Speech
 from media.engine import halfband
 from media.engine.arrays import Pcm
 from media.engine.stats import Stats

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +20,7 @@ from control.sip.sdp import Direction
 from control.tasks import Tasks
 from media.api.calltype import CallType
 from media.api.gate import Arrival
-from media.api.options import SynthesisOption
+from media.api.options import Provider, SynthesisOption, TranscriptionOption
 from media.api.outbox import Outbox
 from media.engine import reports
 from media.engine.engine import Engine
@@ -35,6 +35,9 @@ from media.session.session import Session
 from media.session.state import State
 from media.sounds import Sounds
 from media.speech.cache import SpeechCache
+from media.speech.eou.http import RemoteDetector
+from media.speech.hub.wire import Heard
+from media.speech.service import Hearer
 from media.speech.voice import Samples
 from media.store import Memory
 from tests.support.callworld import Clock
@@ -105,16 +108,35 @@ class FakeControl(LegClient):
 class Speech:
     """One chunk for each word; a word ``fail`` is an error instead, ``break`` a fault of ours."""
 
-    def __init__(self, text: str, gate: asyncio.Event) -> None:
-        self._words = text.split()
+    def __init__(self, text: str | None, gate: asyncio.Event) -> None:
+        self._words = (text or "").split()
         self._gate = gate
+        self._ended = asyncio.Event()
+        self._news = asyncio.Event()
+        if text is not None:
+            self._ended.set()
         self.closed = False
+        self.provider: str | None = None
+        self.trouble: Callable[[str, int], None] = lambda message, code: None
+        self.fed: list[str] = []
+
+    def feed(self, text: str) -> None:
+        self.fed.append(text)
+        self._words += text.split()
+        self._news.set()
+
+    def end(self) -> None:
+        self._ended.set()
+        self._news.set()
 
     def __aiter__(self) -> "Speech":
         return self
 
     async def __anext__(self) -> Samples:
         await self._gate.wait()
+        while not self._words and not self._ended.is_set():
+            self._news.clear()
+            await self._news.wait()
         if not self._words:
             raise StopAsyncIteration
         match self._words.pop(0):
@@ -128,26 +150,63 @@ class Speech:
         self.closed = True
 
 
-class FakeTts:
-    """Speaks while `gate` is set."""
+@dataclass
+class FakeRecognition:
+    """Audio of one track, and who wants to know what it says."""
 
-    name = "fake"
+    option: TranscriptionOption
+    hearer: Hearer
+    pcm: bytearray = field(default_factory=bytearray)
+    voices: list[bool] = field(default_factory=list)
+    closed: bool = False
+
+    def audio(self, pcm: bytes) -> None:
+        assert not self.closed
+        self.pcm += pcm
+
+    def voice(self, *, speaking: bool) -> None:
+        self.voices.append(speaking)
+
+    def close(self) -> None:
+        self.closed = True
+
+    def say(self, text: str, index: int = 0, *, final: bool = True, start: int = 0, end: int = 0) -> None:
+        """Understand `text`."""
+        self.hearer.heard(Heard(1, "fake", index, text, start, end, final))
+
+
+class FakeTts:
+    """Speaks while `gate` is set; hears what a test says it does."""
 
     def __init__(self) -> None:
+        self.heard: list[FakeRecognition] = []
+        self.streaming = False
+        """Whether it speaks a text while more of it comes."""
         self.gate = asyncio.Event()
         self.gate.set()
         self.asked: list[tuple[str, SynthesisOption | None, int]] = []
         self.made: list[Speech] = []
 
-    def check(self, option: SynthesisOption | None) -> None:
-        if option is not None and option.provider == "unknown":
-            raise SpeechError('tts provider "unknown" is not offered here', 501)
+    def name(self, kind: str, option: Provider | None) -> str:
+        return (option.provider if option is not None else None) or "fake"
 
-    def synthesise(self, text: str, option: SynthesisOption | None, sample_rate: int) -> Speech:
-        self.check(option)
-        self.asked.append((text, option, sample_rate))
+    def check(self, kind: str, option: Provider | None) -> None:
+        if option is not None and option.provider == "unknown":
+            raise SpeechError(f'{kind} provider "unknown" is not offered here', 501)
+
+    def streams(self, option: SynthesisOption | None) -> bool:
+        return self.streaming
+
+    def synthesise(self, text: str | None, option: SynthesisOption | None, rate: int) -> Speech:
+        self.check("tts", option)
+        self.asked.append((text or "", option, rate))
         self.made.append(Speech(text, self.gate))
         return self.made[-1]
+
+    def listen(self, option: TranscriptionOption, rate: int, hearer: Hearer) -> FakeRecognition:
+        assert rate == (8000 if option.provider == "tones" else 16_000)
+        self.heard.append(FakeRecognition(option, hearer))
+        return self.heard[-1]
 
 
 class Mailbox(Outbox):
@@ -406,7 +465,10 @@ async def house(sounds: Path, slots: int = 4) -> AsyncIterator[House]:
             library = Sounds(fetcher, LocalFiles(sounds), None, nothing)
             spoken = SpeechCache(None, nothing)
             records = Records(settings.records, sounds / "recordings", "test")
-            services = Services(settings, engine, control, tts, library, spoken, recorder, records, tasks)
+            detector = RemoteDetector(allow_private=True)
+            services = Services(
+                settings, engine, control, tts, detector, library, spoken, recorder, records, tasks
+            )
             place = House(services, control, tts, far, Clock(asyncio.get_running_loop()))
             try:
                 yield place
@@ -417,6 +479,7 @@ async def house(sounds: Path, slots: int = 4) -> AsyncIterator[House]:
                 assert not place.slots
             finally:
                 await tasks.settle()
+                await detector.close()
                 await place.services.sounds.close()
                 await place.services.spoken.settle()
                 recorder.close()

@@ -1,6 +1,6 @@
 """What our own synthesiser makes of a text, to be compared with what was heard."""
 
-from control.config import Speech
+from control.speech_config import Speech
 from media.speech import say
 from media.speech.voice import Voice
 from tests.support import wav

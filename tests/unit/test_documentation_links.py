@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
-    path.relative_to(ROOT) for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "llms.txt")
+    path.relative_to(ROOT) for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "llms.txt")
 )
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _CODE = re.compile(r"```.*?```", re.DOTALL)
@@ -38,6 +38,8 @@ def test_links(page: Path) -> None:
 
 
 def test_every_page_is_in_the_index() -> None:
-    index = (ROOT / "docs" / "README.md").read_text("utf-8")
-    for page in (ROOT / "docs").iterdir():
-        assert page.name == "README.md" or f"]({page.name})" in index, page.name
+    docs = ROOT / "docs"
+    index = (docs / "README.md").read_text("utf-8")
+    for page in docs.rglob("*.*"):
+        name = page.relative_to(docs).as_posix()
+        assert name == "README.md" or f"]({name})" in index, name

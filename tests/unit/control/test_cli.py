@@ -15,7 +15,7 @@ from control.config import Kamailio, Settings
 from control.errors import SetupError
 from tests.support import fakenode
 
-COMMANDS = ("up", "control", "media", "spec", "render", "check", "doctor")
+COMMANDS = ("up", "control", "media", "spec", "render", "check", "doctor", "models")
 
 
 class ReplacedError(Exception):

@@ -13,6 +13,8 @@ from control.config import Settings, is_loopback, load
 from control.errors import ConfigError
 
 EXAMPLE = Path(__file__).parents[3] / "sidecall.example.toml"
+HEADER = re.compile(r"(?:# )?\[+(?:[A-Za-z]+\.)*?([a-z]+)(?:\.[A-Z]+)?\]+")
+"""A table by its last name; names in capitals are those that people choose."""
 
 
 def write(folder: Path, text: str) -> Path:
@@ -52,10 +54,10 @@ def documented() -> dict[str, set[str]]:
     found: dict[str, set[str]] = {"": set()}
     table = ""
     for line in EXAMPLE.read_text("utf-8").splitlines():
-        if header := re.fullmatch(r"(?:# )?\[+(?:[a-z]+\.)?([a-z]+)\]+", line):
+        if header := HEADER.fullmatch(line):
             table = header[1]
             found[table] = set()
-        elif key := re.match(r"(?:# )?([a-z_]+) = ", line):
+        elif key := re.match(r"(?:# )?([a-z0-9_]+) = ", line):
             found[table].add(key[1])
     return found
 
@@ -73,16 +75,16 @@ def test_each_key_of_the_example_has_a_comment() -> None:
     tables: dict[str, bool] = {}
     comment = False
     for line in lines:
-        if re.fullmatch(r"(?:# )?\[+(?:[a-z]+\.)?([a-z]+)\]+", line):
+        if HEADER.fullmatch(line):
             tables[line] = comment
-        comment = line.startswith("# ") and not re.match(r"# (?:[a-z_]+ = |\[)", line)
+        comment = line.startswith("# ") and not re.match(r"# (?:[a-z0-9_]+ = |\[)", line)
     assert tables
     assert all(tables.values()), tables
 
 
 def test_what_the_example_comments_out_is_valid(tmp_path: Path) -> None:
     text = re.sub(
-        r"^# (?=[a-z_]+ = |\[)(?!webhook|secret = \"a long)",
+        r"^# (?=[a-z0-9_]+ = |\[)(?!webhook|secret = \"a long)",
         "",
         EXAMPLE.read_text("utf-8"),
         flags=re.MULTILINE,

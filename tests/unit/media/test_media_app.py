@@ -32,7 +32,6 @@ from media.engine.clock import PERIOD
 from media.engine.overload import CALM
 from media.engine.segment import Segment
 from media.session.state import Parting, State
-from media.speech.client import SpeechClient
 from tests.support import bot, ports
 from tests.support.farend import FarEnd
 from tests.support.sessions import CALLEE, CALLER, LEG, NOT_CONNECTED, FakeControl, idle, stream
@@ -154,13 +153,8 @@ class Node:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Connect again at once; start no speech process unless a test wants one."""
-
-    async def nothing(client: SpeechClient) -> None:
-        return
-
+    """Connect again at once."""
     monkeypatch.setattr(leg_client, "RECONNECT_SECONDS", 0.01)
-    monkeypatch.setattr(SpeechClient, "start", nothing)
 
 
 @asynccontextmanager
@@ -336,16 +330,6 @@ async def test_an_api_port_in_use_is_a_setup_error(tmp_path: Path) -> None:
     taken = f"127.0.0.1:{settings.api.port}/tcp"
     with socket.create_server(("127.0.0.1", settings.api.port)), pytest.raises(SetupError, match=taken):
         await app.serve(settings, asyncio.Event(), 0)
-
-
-async def test_speech_that_cannot_start_is_a_setup_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.undo()
-    worker = Worker(configured(tmp_path), 0)
-    worker.speech = SpeechClient(("/nonexistent/speech",))
-    with pytest.raises(SetupError, match="/nonexistent/speech"):
-        await worker.run(asyncio.Event())
 
 
 @pytest.mark.parametrize("number", [-1, 1])

@@ -61,12 +61,12 @@ async def test_a_command_that_is_too_long(house: House) -> None:
 async def test_wishes_that_cannot_be_had_are_told_after_the_answer(house: House) -> None:
     guest = house.guest()
     await guest.be_offered()
-    await guest.do("accept", option={"asr": {"provider": "tencent"}, "eou": {"type": "tencent"}})
+    await guest.do("accept", option={"asr": {"provider": "unknown"}, "tts": {"provider": "unknown"}})
     assert "error" not in guest.box.names
     guest.tell(models.Answered, stream=house.stream(), sdp="v=0")
     answer = guest.box.names.index("answer")
     told = guest.box.events[answer + 1 :]
-    assert [(event["sender"], event["code"]) for event in told] == [("asr", 501), ("eou", 501)]
+    assert [(event["sender"], event["code"]) for event in told] == [("tts", 501), ("asr", 501)]
     assert guest.state is State.TALKING
 
 

@@ -15,7 +15,7 @@ from media.engine.playout import Playout
 from media.engine.reports import Event, SegmentEnded, SegmentStarted
 from media.engine.segment import Segment
 from media.session.making import AHEAD_MS
-from media.session.play import Audio, Kind, Play, Source, Stream
+from media.session.play import Audio, Kind, Play, Sentencewise, Source
 from media.session.player import STALL_SECONDS, Player
 from media.speech.voice import Samples
 from tests.support.callworld import Clock
@@ -100,7 +100,7 @@ class Stage:
 
     async def stream(self, text: str, *, end: bool = False) -> Play:
         """Words of a stream; each is a tick long, and made at once."""
-        play = self.player.say("s", lambda _: Stream(self._speak))
+        play = self.player.say("s", lambda _: Sentencewise(self._speak))
         assert play.stream is not None
         self.player.feed(play, play.stream, text, end=end)
         self.player.settle(play)

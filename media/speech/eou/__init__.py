@@ -1,0 +1,1 @@
+"""The end of a turn: when the caller has finished, and who says so."""
