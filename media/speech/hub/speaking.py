@@ -19,8 +19,6 @@ from media.speech.voice import Samples
 
 log = logging.getLogger(__name__)
 
-SILENCE_SECONDS = 10.0
-"""A provider that owes audio and sends none for so long has stalled."""
 RETRY_SECONDS = 0.2
 LONGEST = 500
 """Characters that a provider is given at once; longer texts are cut after a sentence."""
@@ -79,13 +77,19 @@ class Texts:
 
 
 class Speaking:
-    """A request; `send` passes on what comes of it."""
+    """A request; `send` passes on what comes of it.
 
-    def __init__(self, order: wire.Speak, steps: Steps, send: Callable[[wire.Report], None]) -> None:
+    A provider that owes audio and sends none for `stall_seconds` has stalled.
+    """
+
+    def __init__(
+        self, order: wire.Speak, steps: Steps, stall_seconds: float, send: Callable[[wire.Report], None]
+    ) -> None:
         self.request = order.request
         self._rate = order.rate
         self._whole = order.text is not None
         self._steps = steps
+        self._stall_seconds = stall_seconds
         self._send = send
         self._texts = Texts(order.text)
         self._credit = order.credit
@@ -167,11 +171,11 @@ class Speaking:
         waiting = asyncio.ensure_future(_next_of(pieces))
         try:
             while True:
-                await asyncio.wait({waiting}, timeout=SILENCE_SECONDS)
+                await asyncio.wait({waiting}, timeout=self._stall_seconds)
                 if waiting.done():
                     return waiting.result()
                 if self._texts.owed:
-                    raise ProviderError(f"{name}: no audio came for {SILENCE_SECONDS:g} s", 408)
+                    raise ProviderError(f"{name}: no audio came for {self._stall_seconds:g} s", 408)
         finally:
             if not waiting.done():
                 waiting.cancel()

@@ -129,11 +129,10 @@ async def test_an_option_that_cannot_be_followed(tmp_path: Path) -> None:
 async def test_a_provider_that_answers_voice_with_silence_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listening, "RESULT_SECONDS", 0.01)
     monkeypatch.setattr(listening, "VOICE_SECONDS", 0.0)
     script, ears = Script(), Ears()
     script.gate.clear()
-    async with hub(tmp_path, asr={"counter": counter(script)}) as place:
+    async with hub(tmp_path, {"speech": {"stall_seconds": 0.01}}, asr={"counter": counter(script)}) as place:
         work = place.client.listen(OPTION, 16_000, ears)
         work.voice(speaking=True)
         for piece in words(2):
@@ -203,7 +202,7 @@ async def test_silence_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(listening, "KEPT_SECONDS", 0.1)
     steps: list[wire.Report] = []
     order = wire.Listen(1, {}, 16_000)
-    work = listening.Listening(order, [], steps.append)
+    work = listening.Listening(order, [], 8.0, steps.append)
     for piece in words(10):
         work.audio(piece)
     assert work._tape.length - work._tape.origin == WORD
