@@ -126,11 +126,17 @@ class Speaking:
                 self._send(wire.Done(self.request, step.name))
                 return
             if self._made or number + 1 == len(self._steps):
-                self._send(wire.Failed(self.request, str(error), error.code))
+                self._send(wire.Failed(self.request, f"{error}; {self._outcome(error)}", error.code))
                 return
             self._send(
                 wire.Trouble(self.request, f"{error}; {self._steps[number + 1].name} takes over", error.code)
             )
+
+    def _outcome(self, error: ProviderError) -> str:
+        """What becomes of the text when nobody else takes over."""
+        if self._made:
+            return "the rest of the text is not spoken"
+        return "the text is not spoken" + (": say it again, or set a fallback" if error.retry else "")
 
     async def _try(self, step: Step[Synthesiser, SynthesisOption]) -> ProviderError | None:
         """Speak with one provider, twice if it fails at first; what was wrong."""
