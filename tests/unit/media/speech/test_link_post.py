@@ -42,7 +42,7 @@ async def far_server(rest: bytes, *, close: bool = True) -> AsyncIterator[Far]:
     far = Far(rest, close=close)
     server = await asyncio.start_server(far.serve, "127.0.0.1", 0)
     async with server:
-        far.url = "http://127.0.0.1:{}/".format(server.sockets[0].getsockname()[1])
+        far.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
         yield far
 
 
