@@ -40,8 +40,10 @@ from media.session.session import Session
 from media.session.state import Parting, State
 from media.sounds import Sounds
 from media.speech.cache import SpeechCache
+from media.speech.catalogue import names
 from media.speech.eou.http import RemoteDetector
 from media.speech.hub.client import SpeechHub
+from media.speechtimes import SpeechTimes
 from media.store import Memory, Store
 
 log = logging.getLogger(__name__)
@@ -74,6 +76,7 @@ class Worker:
         self.recorder = Recorder(settings.media.recordings, self._post)
         self.records = Records(settings.records, settings.media.recordings, self.name)
         self.speech = SpeechHub(settings.speech_socket)
+        self.speech_times = SpeechTimes(names)
         self.turn_detector = RemoteDetector(allow_private=settings.media.allow_private_urls)
         self.fetcher = Fetcher(
             allow_private=settings.media.allow_private_urls, max_bytes=settings.media.max_file_bytes
@@ -103,6 +106,7 @@ class Worker:
             self.engine,
             self.legs,
             self.speech,
+            self.speech_times,
             self.turn_detector,
             self.sounds,
             self.spoken,
