@@ -271,15 +271,16 @@ async def _end(system: System, up: Process) -> None:
         raise AssertionError("\n".join([*faults, process.tail(system.log)]))
 
 
-def to_toml(data: Mapping[str, Any]) -> str:
-    """Write `data` (scalars, lists of scalars, tables, lists of tables) as TOML."""
+def to_toml(data: Mapping[str, Any], within: str = "") -> str:
+    """Write `data` (scalars, lists of scalars, tables, lists of tables) as TOML; `within`: the table it belongs to."""
     plain: list[str] = []
     tables: list[str] = []
     for key, value in data.items():
+        name = f"{within}{key}"
         if isinstance(value, Mapping):
-            tables.append(f"[{key}]\n{to_toml(value)}")
+            tables.append(f"[{name}]\n{to_toml(value, f'{name}.')}")
         elif isinstance(value, list) and value and isinstance(value[0], Mapping):
-            tables += [f"[[{key}]]\n{to_toml(entry)}" for entry in value]
+            tables += [f"[[{name}]]\n{to_toml(entry, f'{name}.')}" for entry in value]
         else:
             plain.append(f"{key} = {json.dumps(value, ensure_ascii=False)}\n")
     return "".join(plain) + "".join(tables)

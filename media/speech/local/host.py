@@ -62,6 +62,10 @@ class Host:
         """Processes that run now."""
         return [seat.running.pid for seat in self._seats if seat.running is not None]
 
+    async def warm(self) -> None:
+        """Start every process now, and not when it is needed; one that cannot be started is left for then."""
+        await asyncio.gather(*(seat.line() for seat in self._seats), return_exceptions=True)
+
     async def run(
         self, parameters: Mapping[str, Any], inputs: AsyncIterator[bytes]
     ) -> AsyncGenerator[Result, None]:

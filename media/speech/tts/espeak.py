@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import ClassVar
 
+from control.tasks import Tasks
 from media.api.options import SynthesisOption
 from media.speech.local.host import Host
 from media.speech.provider import About, Context
@@ -23,6 +24,8 @@ class Espeak:
 
     def __init__(self, context: Context) -> None:  # noqa: ARG002 it needs nothing
         self._host = Host(self.name, "media.speech.tts.espeak_engine:EspeakEngine")
+        self._tasks = Tasks(self.name)
+        self._tasks.spawn(self._host.warm())
 
     def check(self, option: SynthesisOption) -> None:
         """Whatever is asked for can be tried."""
@@ -44,6 +47,7 @@ class Espeak:
 
     async def close(self) -> None:
         """End its processes."""
+        await self._tasks.close()
         await self._host.close()
 
 

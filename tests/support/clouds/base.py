@@ -10,7 +10,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from enum import Enum
 from types import TracebackType
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 from aiohttp import web
@@ -69,8 +69,11 @@ SCRIPT = ("hello there", "I would like to book a table", "for two persons", "at 
 class Ear:
     """Hears loud audio as utterances: a delta with the first word, another with half, a final after QUIET_MS."""
 
+    frame_ms: ClassVar[int] = 20
+    """Audio is loud or quiet in pieces of so many ms."""
+
     def __init__(self, rate: int = 16_000) -> None:
-        self._frame = rate // 50
+        self._frame = rate * self.frame_ms // 1000
         self._rest = b""
         self._ms = 0
         self._start: int | None = None
@@ -98,10 +101,10 @@ class Ear:
         return [self._final()] if self._start is not None else []
 
     def _hear(self, loud: bool) -> list[Said]:
-        self._ms += 20
+        self._ms += self.frame_ms
         if loud:
             if self._start is None:
-                self._start, self._told = self._ms - 20, 0
+                self._start, self._told = self._ms - self.frame_ms, 0
             self._loud = self._ms
             words = SCRIPT[self._index % len(SCRIPT)].split()
             due = [1, max(1, len(words) // 2)][: 1 + (self._ms - self._start >= 400)]
