@@ -5,6 +5,7 @@ import pytest
 from control.errors import CommandError
 from media.api import commands
 from media.api.options import CallOption, SipOption, SynthesisOption, VadOption, overlay
+from media.commands.accept import Accept
 
 
 def test_only_given_keys_are_laid_over() -> None:
@@ -59,7 +60,9 @@ def test_no_repr_shows_secrets() -> None:
 )
 def test_a_grammar_is_a_name_phrases_or_jsgf(grammar: object) -> None:
     command = commands.parse(json.dumps({"command": "accept", "option": {"asr": {"grammar": grammar}}}))
-    option: CallOption = command.option  # type: ignore[union-attr]
+    assert isinstance(command, Accept)
+    option = command.option
+    assert option is not None
     assert option.asr is not None
     assert option.asr.grammar == grammar
 
