@@ -119,6 +119,11 @@ class Catalogue:
         )
 
 
+def names(kind: str) -> frozenset[str]:
+    """The names of all providers of ``asr`` or ``tts`` that are installed; none is loaded."""
+    return frozenset(point.name for point in entry_points(group=f"sidecall.{kind}"))
+
+
 def _entry(kind: Kind, point: EntryPoint) -> Entry:
     try:
         made_by = point.load()
