@@ -101,6 +101,9 @@ class _Client(asyncio.Protocol):
 
     def _take(self, message: wire.Message) -> None:
         match message:
+            case wire.Audio() | wire.Text() | wire.Voice() | wire.End() | wire.Credit():
+                if (found := self._works.get(message.request)) is not None:
+                    _pass_on(message, found[0])
             case wire.Speak():
                 self._begin(message, self._speaking)
             case wire.Listen():
@@ -108,9 +111,6 @@ class _Client(asyncio.Protocol):
             case wire.Cancel(request):
                 if (found := self._works.pop(request, None)) is not None:
                     found[1].cancel()
-            case wire.Text() | wire.Audio() | wire.Voice() | wire.End() | wire.Credit():
-                if (found := self._works.get(message.request)) is not None:
-                    _pass_on(message, found[0])
             case _:
                 raise SpeechError(f"speech protocol: a worker sent {type(message).__name__}")
 
