@@ -162,9 +162,9 @@ class EouOption(Model):
     """``eou``: tells when the caller has finished a turn."""
 
     type: Line | None = None
-    """Name of the detector; the operator's choice when absent."""
+    """``local`` or ``http``; any other name needs an `endpoint`. Absent: ``http`` with an `endpoint`, else ``local``."""
     endpoint: Url | None = None
-    """Address of its server, where it has one."""
+    """Address of the server that is asked."""
     secret_id: Secret = None
     """Name of the key there; never shown again."""
     secret_key: Secret = None

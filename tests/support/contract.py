@@ -161,8 +161,14 @@ EXTENSIONS: dict[str, dict[str, str]] = {
     "hangup": {"trackId": "string", "quality": "object", "refer": "boolean"},
     "silence": {"speechStart": "number", "speechDuration": "number"},
     "eou": {"complete": "boolean"},
-    "asrFinal": {"taskId": "string", "confidence": "number"},
-    "asrDelta": {"taskId": "string", "confidence": "number"},
+    "asrFinal": {"taskId": "string", "confidence": "fraction"},
+    "asrDelta": {"taskId": "string", "confidence": "fraction"},
+    "answerMachineDetection": {
+        "result": "string",
+        "confidence": "fraction",
+        "tone": "string",
+        "beepTime": "number",
+    },
     "dtmf": {"refer": "boolean"},
     "hold": {"trackId": "string", "timestamp": "number", "onHold": "boolean", "refer": "boolean"},
     "inactivity": {"trackId": "string", "timestamp": "number"},
@@ -171,6 +177,7 @@ EXTENSIONS: dict[str, dict[str, str]] = {
 _PYTHON: dict[str, type] = {
     "string": str,
     "number": int,
+    "fraction": float,
     "boolean": bool,
     "object": dict,
     "attendee": dict,
@@ -179,7 +186,7 @@ _PYTHON: dict[str, type] = {
 
 
 def faults(event: Json) -> list[str]:
-    """What is not as documented in `event`: numbers are whole, nothing is null, and no field is unknown."""
+    """What is not as documented in `event`: numbers but fractions are whole, nothing is null, and no field is unknown."""
     name = event["event"]
     known = EVENT_FIELDS.get(name, {})
     found = [
