@@ -1,6 +1,7 @@
 """Providers of speech that fail, on a whole node: calls go on, bots are told once, nothing is left behind."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from functools import partial
 
@@ -58,9 +59,11 @@ async def shared_house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterato
         await house.side_by_side(
             {f"asr {service.name}": partial(recognised, house, service) for service in ASR}
             | {f"tts {service.name}": partial(spoken, house, service) for service in TTS}
-            | {"espeak": partial(replaced, house, TTS[0])}
         )
-        # What the first calls open for good, such as the process of espeak, belongs to the base line.
+        async with asyncio.timeout(PATIENCE):
+            # espeak has two processes where there are processors for them; the second starts when both are needed.
+            while len(house.hub.children()) < min(2, os.cpu_count() or 1):
+                await house.side_by_side({service.name: partial(replaced, house, service) for service in TTS})
         house.before = await house.held()
         yield house
 
@@ -246,16 +249,15 @@ async def replaced(house: House, service: Service) -> None:
 
 
 async def stalled(house: House, cloud: Cloud, together: asyncio.Barrier) -> None:
-    """A call whose caller talks while nothing comes back."""
+    """A call whose caller talks for longer than audio is kept, while nothing comes back."""
     async with house.system.bot("/call") as bot:
         await bot.send("invite", option={"asr": ASR[0].option(cloud)})
         await bot.event("answer")
-        for _ in range(5):
-            await say(bot, said(SAID))
+        await say(bot, said(SAID) * 5)
         await bot.event("error", PATIENCE)
         await together.wait()
         await ended(bot)
-        assert [error["code"] for error in errors(bot)] == [408], f"{errors(bot)}"
+        told(bot, "asr", ASR[0].provider, {408, 502, 504})
 
 
 async def test_memory_is_bounded_while_a_provider_stalls(house: House) -> None:

@@ -27,6 +27,7 @@ SAID = "I would like to talk about my last bill, it is too high."
 SHORT = "Yes, please."
 SILENCE = 0.6
 """Seconds behind what is said."""
+AHEAD = 4.0
 
 Case = Callable[[], Awaitable[None]]
 
@@ -106,8 +107,11 @@ def overlap(before: bytes, behind: bytes) -> int:
 
 
 async def say(bot: Bot, pcm: bytes) -> None:
-    """Send `pcm` as fast as it goes; it is heard at its own pace."""
+    """Send `pcm`, at most AHEAD seconds before it is heard: it is heard at its own pace."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
     for at in range(0, len(pcm), RATE // 10):
+        await asyncio.sleep(at / (2 * RATE) - AHEAD - (loop.time() - began))
         await bot.socket.send_bytes(pcm[at : at + RATE // 10])
 
 
