@@ -52,10 +52,7 @@ LASTING = 8
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared_house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
     folder = tmp_path_factory.mktemp("faults")
-    # Nothing is spoken from the cache: a fake may get the port of an earlier one.
-    async with speech_house(
-        folder, speech={"stall_seconds": STALL_SECONDS}, media={"cache_bytes": 0}
-    ) as house:
+    async with speech_house(folder, STALL_SECONDS) as house:
         await house.side_by_side(
             {f"asr {service.name}": partial(recognised, house, service) for service in ASR}
             | {f"tts {service.name}": partial(spoken, house, service) for service in TTS}

@@ -75,12 +75,14 @@ class House:
 
 
 @asynccontextmanager
-async def speech_house(folder: Path, **sections: Mapping[str, Any]) -> AsyncIterator[House]:
-    """Run one while the block runs; `sections` are those of sidecall.toml."""
+async def speech_house(folder: Path, stall_seconds: float) -> AsyncIterator[House]:
+    """Run one while the block runs; nothing is spoken from the cache: a fake may get the port of an earlier one."""
     # Rendered before anything waits: a cloud that shares the loop would stall meanwhile.
     for text in (SAID, SHORT):
         said(text)
-    async with running_system(folder, telephony=False, **sections) as system:
+    async with running_system(
+        folder, telephony=False, speech={"stall_seconds": stall_seconds}, media={"cache_bytes": 0}
+    ) as system:
         hub = next(each for each in system.processes() if "media.speech.hub" in each.cmdline())
         yield House(system, hub)
 
@@ -90,7 +92,8 @@ def said(text: str) -> bytes:
     """A voice that says `text`, and SILENCE behind it: s16le at RATE."""
     sound = np.concatenate((np.zeros(wav.RATE // 4), speech.render(text), np.zeros(int(wav.RATE * SILENCE))))
     wide = np.asarray(soxr.resample(sound, wav.RATE, RATE))
-    return (np.clip(wide, -1, 1) * 32767).astype("<i2").tobytes()
+    pcm: bytes = (np.clip(wide, -1, 1) * 32767).astype("<i2").tobytes()
+    return pcm
 
 
 def trimmed(pcm: bytes) -> bytes:
