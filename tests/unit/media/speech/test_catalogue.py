@@ -71,6 +71,12 @@ def test_the_operators_address_is_trusted() -> None:
         assert (asked.trusted, asked.option.secret_key) == (True, "ours")
 
 
+def test_an_address_means_nothing_to_what_runs_here() -> None:
+    made = Catalogue(Settings(), {})
+    option = SynthesisOption(provider="espeak", endpoint="https://bot.example.com")
+    assert made.complete(Kind.TTS, option).trusted
+
+
 def test_who_names_none_gets_the_default() -> None:
     assert catalogue().complete(Kind.ASR, TranscriptionOption()).name == "pocketsphinx"
 
