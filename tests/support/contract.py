@@ -186,7 +186,7 @@ _PYTHON: dict[str, type] = {
 
 
 def faults(event: Json) -> list[str]:
-    """What is not as documented in `event`: numbers but fractions are whole, nothing is null, and no field is unknown."""
+    """What is not as documented in `event`: only fractions are not whole, nothing is null, no field is unknown."""
     name = event["event"]
     known = EVENT_FIELDS.get(name, {})
     found = [
