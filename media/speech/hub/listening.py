@@ -86,7 +86,9 @@ class Listening:
         elif self._voice is not None:
             self._unanswered += now - self._voice
             self._voice, self._quiet_since = None, now
-            if self._unanswered >= VOICE_SECONDS and self._timer is None:
+            # An engine of ours that says nothing has understood nothing: it cannot be away.
+            remote = not self._steps[self._step].provider.about.local
+            if remote and self._unanswered >= VOICE_SECONDS and self._timer is None:
                 self._timer = self._loop.call_later(self._stall_seconds, self._stalled)
 
     def end(self) -> None:
