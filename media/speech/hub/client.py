@@ -25,8 +25,10 @@ WAIT_SECONDS = 5.0
 DELAY = 0.1
 """Seconds between two tries to connect."""
 STUCK_SECONDS = 10.0
-"""For so long the speech process may be behind with reading; then it is taken for dead. A moment without a processor
-must not do: all calls of the worker would begin anew at once, which takes more time than it had too little of."""
+"""A speech process that reads nothing for so long is taken for dead."""
+STUCK_BYTES = 64_000_000
+"""So is one that has so much left to read: 10 s of 200 calls. Less must do, as after an outage of a provider, for then
+all calls of the worker begin anew at once, which keeps it even busier."""
 SAMPLE_RATES = (8000, 16_000)
 
 
@@ -301,6 +303,7 @@ class _Connection(asyncio.Protocol):
         self._decoder = wire.Decoder()
         self._transport: asyncio.WriteTransport | None = None
         self._out = bytearray()
+        self._written = 0
         self._behind: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -325,7 +328,7 @@ class _Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The speech process is behind with reading."""
-        self._behind = self._loop.call_later(STUCK_SECONDS, self._stuck)
+        self._behind = self._loop.call_later(STUCK_SECONDS, self._judge, self._read)
 
     def resume_writing(self) -> None:
         """It has read nearly all."""
@@ -333,9 +336,21 @@ class _Connection(asyncio.Protocol):
             self._behind.cancel()
             self._behind = None
 
-    def _stuck(self) -> None:
-        self._behind = None
-        log.error("the speech process has been behind with reading for %g s; connecting again", STUCK_SECONDS)
+    @property
+    def _read(self) -> int:
+        """Bytes that have gone to the speech process."""
+        waiting = 0 if self._transport is None else self._transport.get_write_buffer_size()
+        return self._written - waiting
+
+    def _judge(self, before: int) -> None:
+        """It has been behind for a while, at whose beginning `before` bytes had gone."""
+        if self._read > before:
+            self.pause_writing()
+        else:
+            self._leave(f"has read nothing for {STUCK_SECONDS:g} s")
+
+    def _leave(self, why: str) -> None:
+        log.error("the speech process %s; connecting again", why)
         self.abort()
 
     def send(self, order: wire.Order) -> None:
@@ -354,6 +369,9 @@ class _Connection(asyncio.Protocol):
         out, self._out = self._out, bytearray()
         if self._transport is not None:
             self._transport.write(out)
+            self._written += len(out)
+            if (left := self._transport.get_write_buffer_size()) > STUCK_BYTES:
+                self._leave(f"has {left} bytes left to read")
 
 
 def _camel(field: str) -> str:

@@ -72,8 +72,11 @@ async def connected(folder: Path) -> AsyncIterator[tuple[Speech, SpeechHub]]:
         await server.wait_closed()
 
 
-async def test_a_stuck_speech_process_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "STUCK_SECONDS", 0)
+@pytest.mark.parametrize("limit", ["STUCK_SECONDS", "STUCK_BYTES"])
+async def test_a_stuck_speech_process_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    monkeypatch.setattr(client, limit, 0)
     async with connected(tmp_path) as (_, hub):
         ear = Ear()
         hub.listen(TranscriptionOption(), 16_000, ear).audio(MUCH)
@@ -91,3 +94,35 @@ async def test_one_that_is_behind_gets_everything(tmp_path: Path) -> None:
         assert orders[1:] == [wire.Audio(recognition.request, MUCH), wire.Voice(recognition.request, True)]
         recognition.close()
         assert await speech.orders.get() == wire.Cancel(recognition.request)
+
+
+class Wire(asyncio.Transport):
+    """A transport whose far end reads as it is told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left = 0
+        self.aborted = asyncio.Event()
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.left += len(data)
+
+    def get_write_buffer_size(self) -> int:
+        return self.left
+
+    def abort(self) -> None:
+        self.aborted.set()
+
+
+async def test_one_that_reads_slowly_is_left_when_it_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "STUCK_SECONDS", 0)
+    far, connection = Wire(), client._Connection(lambda *_: None)
+    connection.connection_made(far)
+    connection.send(wire.Audio(1, bytes(100)))
+    await asyncio.sleep(0)
+    connection.pause_writing()
+    far.left -= 10
+    connection._judge(0)
+    assert not far.aborted.is_set()
+    await far.aborted.wait()
+    connection.connection_lost(None)
