@@ -1,0 +1,125 @@
+"""Decoders of pocketsphinx: costly in memory, so there are few, and an utterance borrows one.
+
+With a grammar a decoder takes 27 MB, whatever the grammar is, and it is changed in a millisecond; with the language
+model 91 MB.
+"""
+
+from typing import Any
+
+import numpy as np
+import pocketsphinx
+
+from control.errors import ProviderError
+from media.speech.asr.sphinx.grammar import Grammar
+
+_SILENCE, _WORD = 0.5, 0.05
+"""Probability of a silence between words, and of a word: the least wrong for digits over the telephone (held-out
+figures: docs/providers/local-recognition.md)."""
+_VARIANTS = 8
+_VOWEL = "AEIOU"
+
+
+class Decoding:
+    """A decoder and the grammar that it has now."""
+
+    def __init__(self, *, grammar: bool) -> None:
+        given: dict[str, Any] = {"loglevel": "FATAL", "cmn": "live"}
+        if grammar:
+            given |= {"lm": None, "silprob": _SILENCE, "wip": _WORD}
+        self._decoder = pocketsphinx.Decoder(**given)
+        self._known: set[str] = set()
+        self.grammar: Grammar | None = None
+
+    def use(self, grammar: Grammar) -> None:
+        """Change the grammar. Raises ProviderError (400) that names words that have no pronunciation."""
+        if grammar == self.grammar:
+            return
+        unknown = sorted(word for word in grammar.words if self._decoder.lookup_word(word) is None)
+        if unknown:
+            names = ", ".join(unknown[:10])
+            message = (
+                f"asr.grammar: it has no pronunciation for {names}; it knows English words only, written out"
+            )
+            raise ProviderError(message, 400, retry=False)
+        for word in grammar.words - self._known:
+            self._add_variants(word)
+        try:
+            self._decoder.add_jsgf_string("g", grammar.jsgf)
+            self._decoder.activate_search("g")
+        except (ValueError, RuntimeError, KeyError) as error:
+            raise ProviderError(f"asr.grammar: the decoder refuses it: {error}", 400, retry=False) from error
+        self.grammar = grammar
+
+    def _add_variants(self, word: str) -> None:
+        """Add how `word` sounds over the telephone."""
+        self._known.add(word)
+        for phones in telephone(str(self._decoder.lookup_word(word))):
+            for number in range(2, _VARIANTS):
+                if self._decoder.lookup_word(f"{word}({number})") is None:
+                    self._decoder.add_word(f"{word}({number})", phones)
+                    break
+
+    def begin(self, cepstral_mean: str) -> None:
+        """Begin an utterance."""
+        self._decoder.set_cmn(cepstral_mean)
+        self._decoder.start_utt()
+
+    def feed(self, pcm: bytes) -> None:
+        """s16le at 16 kHz."""
+        self._decoder.process_raw(pcm)
+
+    def so_far(self) -> tuple[str, float]:
+        """What was understood so far, and the mean score of a frame against the best sound of all.
+
+        The score is a logarithm: 0 is perfect, and words that were not said are far below.
+        """
+        found = self._decoder.hyp()
+        if found is None or not found.hypstr:
+            return "", -1.0
+        score = float(np.log(max(found.score, 1e-300))) / max(1, self._decoder.n_frames())
+        return str(found.hypstr), score
+
+    def end(self) -> tuple[str, float]:
+        """End the utterance; the same of all of it."""
+        self._decoder.end_utt()
+        return self.so_far()
+
+
+def telephone(phones: str) -> list[str]:
+    """How a word with these phones also sounds below 3.4 kHz, where S and Z have lost what they are known by."""
+    sounds = phones.split()
+    found = []
+    if len(sounds) > 2 and sounds[0] in ("S", "Z") and sounds[1][0] in _VOWEL:
+        sounds = ["DH", *sounds[1:]]
+        found.append(sounds)
+    if len(sounds) > 3 and sounds[-2:] == ["K", "S"]:
+        found += [sounds[:-1], [*sounds[:-1], "HH"]]
+    return [" ".join(variant) for variant in found]
+
+
+class Pool:
+    """At most `size` decoders of one kind, made when they are needed."""
+
+    def __init__(self, size: int, *, grammar: bool) -> None:
+        self._left = size
+        self._grammar = grammar
+        self._free: list[Decoding] = []
+
+    def borrow(self, grammar: Grammar | None) -> Decoding | None:
+        """A decoder with this grammar; None while all are in use. Raises ProviderError for a bad grammar."""
+        found = next((decoding for decoding in self._free if decoding.grammar == grammar), None)
+        if found is None and self._left > 0:
+            self._left -= 1
+            found = Decoding(grammar=self._grammar)
+            self._free.append(found)
+        if found is None and self._free:
+            found = self._free[0]
+        if found is not None:
+            if grammar is not None:
+                found.use(grammar)
+            self._free.remove(found)
+        return found
+
+    def give_back(self, decoding: Decoding) -> None:
+        """Nobody uses it now."""
+        self._free.append(decoding)
