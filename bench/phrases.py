@@ -50,21 +50,39 @@ class Clip:
     """After the last sample of speech."""
 
 
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How something is said: 1.0 is as the voice says it."""
+
+    speed: float = 1.0
+    pitch: float = 1.0
+
+
+USUAL = Manner()
+MANNERS = (USUAL, Manner(speed=0.8), Manner(speed=1.25), Manner(pitch=0.85), Manner(pitch=1.2))
+_PITCHES = {"slt": 170, "rms": 95, "awb": 115, "kal": 105}
+"""Hz, about what flite's voices have."""
+
+
 @cache
-def spoken(voice: str, text: str) -> Sound:
+def spoken(voice: str, text: str, manner: Manner = USUAL) -> Sound:
     """`text` at 8 kHz without silence around it, in the band of the telephone, at the level of all others."""
     if voice in FLITE:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "said.wav")
-            subprocess.run(["flite", "-voice", voice, "-t", text, "-o", str(path)], check=True)
+            options: list[str] = []
+            if manner != USUAL:
+                options = ["--setf", f"duration_stretch={1 / manner.speed}"]
+                options += ["--setf", f"int_f0_target_mean={_PITCHES[voice] * manner.pitch}"]
+            subprocess.run(["flite", "-voice", voice, *options, "-t", text, "-o", str(path)], check=True)
             made, rate = soundfile.read(path)
         sound = np.asarray(soxr.resample(made, rate, RATE))
     else:
-        sound = say.render(text, Voice(voice), RATE).astype(float)
+        sound = say.render(text, Voice(voice, speed=manner.speed, pitch=manner.pitch), RATE).astype(float)
     sound = band(sound)
     loud = np.flatnonzero(_envelope(sound) > 0.02 * _envelope(sound).max())
     sound = sound[loud[0] : loud[-1] + 1]
-    return sound * (_LEVEL / np.sqrt(np.mean(sound**2)))
+    return np.asarray(sound * (_LEVEL / np.sqrt(np.mean(sound**2))))
 
 
 def _envelope(sound: Sound) -> Sound:
@@ -76,7 +94,7 @@ def band(sound: Sound) -> Sound:
     spectrum = np.fft.rfft(sound)
     frequency = np.fft.rfftfreq(len(sound), 1 / RATE)
     inside = np.clip((frequency - 200) / 100, 0, 1) * np.clip((3600 - frequency) / 200, 0, 1)
-    return np.asarray(np.fft.irfft(spectrum * inside, len(sound)))
+    return np.fft.irfft(spectrum * inside, len(sound))
 
 
 def hiss(rng: np.random.Generator, count: int) -> Sound:
@@ -87,9 +105,11 @@ def hiss(rng: np.random.Generator, count: int) -> Sound:
     return np.asarray(noise / np.sqrt(np.mean(noise**2)))
 
 
-def clip(voice: str, text: str, noise: int | None, sound: Sound | None = None) -> Clip:
+def clip(
+    voice: str, text: str, noise: int | None, sound: Sound | None = None, manner: Manner = USUAL
+) -> Clip:
     """`text` (or `sound`) as it comes from the telephone."""
-    said = spoken(voice, text) if sound is None else sound
+    said = spoken(voice, text, manner) if sound is None else sound
     lead, trail = round(LEAD * RATE), round(TRAIL * RATE)
     rng = np.random.default_rng([sum(map(ord, voice + text)), noise or 0])
     whole = np.concatenate([np.zeros(lead), said, np.zeros(trail)])
@@ -109,9 +129,12 @@ def strings(count: int, length: int, seed: int) -> list[str]:
     return [" ".join(DIGITS[number] for number in rng.integers(0, 10, length)) for _ in range(count)]
 
 
-def clips(texts: tuple[str, ...] | list[str], voices: tuple[str, ...]) -> Iterator[Clip]:
-    """Each text by each voice in each noise."""
-    for text in texts:
-        for voice in voices:
-            for noise in NOISES:
-                yield clip(voice, text, noise)
+def clips(
+    texts: tuple[str, ...] | list[str], voices: tuple[str, ...], manners: tuple[Manner, ...] = (USUAL,)
+) -> Iterator[Clip]:
+    """Each text by each voice in each noise and manner."""
+    for voice in voices:
+        for noise in NOISES:
+            for text in texts:
+                for manner in manners:
+                    yield clip(voice, text, noise, manner=manner)

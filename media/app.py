@@ -17,6 +17,7 @@ from control.errors import ConfigError, LegError, SetupError
 from control.ports import rtp_ports
 from control.tasks import Tasks
 from media.api.calltype import CallType
+from media.api.commands import parse
 from media.api.gate import Arrival, CallSummary, Refusal
 from media.api.outbox import Outbox
 from media.api.server import make_app
@@ -42,6 +43,7 @@ from media.sounds import Sounds
 from media.speech.cache import SpeechCache
 from media.speech.eou.http import RemoteDetector
 from media.speech.hub.client import SpeechHub
+from media.speech.precache import Precache
 from media.store import Memory, Store
 
 log = logging.getLogger(__name__)
@@ -85,6 +87,7 @@ class Worker:
         local = LocalFiles(settings.media.sounds)
         self.sounds = Sounds(self.fetcher, local, store, memory)
         self.spoken = SpeechCache(store, memory, f"{settings.speech.tts} {settings.speech.speaker}")
+        self._precache = Precache(self.speech, self.spoken)
         self.tasks = Tasks(f"media {self.name}")
         self._connecting = Tasks(f"leg API of {self.name}")
         self.legs = LegClient(
@@ -139,6 +142,10 @@ class Worker:
             session.kill()
             return True
         return await self.node.kill(session_id)
+
+    async def precache(self, body: bytes) -> int:
+        """Make the speech of a ``tts`` command and keep it; its ms. Raises CommandError and SpeechError."""
+        return await self._precache.fill(parse(body))
 
     @property
     def keep_time(self) -> Callable[[], None]:

@@ -162,17 +162,26 @@ class Silence(TrackEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerMachineDetection:
-    """A machine answered."""
+    """It is known who answered; once more when a machine is ready to record."""
 
     event: ClassVar[str] = "answerMachineDetection"
     timestamp: int
     """When the event was sent: ms since the Unix epoch."""
     start_time: int
-    """Begin of what was listened to: ms since the Unix epoch."""
+    """Begin of what was listened to, the answer: ms since the Unix epoch."""
     end_time: int
     """Its end."""
     text: str
-    """What the machine said."""
+    """What was understood; empty without ``asr``."""
+    result: str | None = None
+    """Extension: who answered: ``human``, ``machine``, ``fax`` or ``unknown``."""
+    confidence: float | None = None
+    """Extension: how sure that is, 0 to 1."""
+    tone: str | None = None
+    """Extension: the tone that told it: ``beep``, ``cng`` or ``ced`` of a fax, ``sit`` of a carrier's announcement."""
+    beep_time: int | None = None
+    """Extension: when the machine's beep ended (`tone` is ``beep``), or its greeting without one: ms since the Unix
+    epoch. Only in the second event."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -124,6 +124,9 @@ class Gate(Protocol):
     def keep_time(self) -> Callable[[], None]:
         """To be called between two messages of bots: does what must not wait until all are read."""
 
+    async def precache(self, body: bytes) -> int:
+        """Make the speech of a ``tts`` command and keep it; its ms. Raises CommandError and SpeechError."""
+
     def ready(self) -> str | None:
         """Why this worker cannot take calls, or None when it can."""
 

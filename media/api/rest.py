@@ -7,6 +7,7 @@ from typing import Any
 from aiohttp import hdrs, web
 
 from control.config import Ice
+from control.errors import CommandError, SpeechError
 from media.api.access import OPEN_PATH, TOKEN
 from media.api.events import iso8601
 from media.api.gate import CallSummary, Gate
@@ -27,6 +28,7 @@ class Rest:
         """Serve."""
         router.add_get("/call/lists", self._lists)
         router.add_post("/call/kill/{id}", self._kill)
+        router.add_post("/precache", self._precache)
         router.add_get("/iceservers", self._iceservers)
         router.add_get(OPEN_PATH, self._healthz)
         router.add_get("/readyz", self._readyz)
@@ -40,6 +42,13 @@ class Rest:
         if not await self._gate.kill(request.match_info["id"]):
             raise refused(HTTPStatus.NOT_FOUND, "there is no call with this id", "id")
         return web.json_response(True)
+
+    async def _precache(self, request: web.Request) -> web.Response:
+        try:
+            duration = await self._gate.precache(await request.read())
+        except (CommandError, SpeechError) as error:
+            raise refused(HTTPStatus(error.code), str(error)) from error
+        return web.json_response({"duration": duration})
 
     async def _iceservers(self, request: web.Request) -> web.Response:
         token = request.get(TOKEN)

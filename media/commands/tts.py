@@ -57,7 +57,7 @@ class Tts(Playing):
 
     async def carry_out(self, session: "Session") -> None:
         """Speak; the same playId continues what is being said, another replaces it."""
-        option = self._option(session)
+        option = self.spoken(session.option.tts)
         samples = self._samples(option) if self.base64 else None
         play = session.player.speaking(self.play_id)
         if samples is not None and (self.streaming if play is None else play.streaming):
@@ -84,9 +84,9 @@ class Tts(Playing):
             session.player.add(play, text, samples or (voice.speak(play, text) if clean(text) else None))
         session.player.settle(play)
 
-    def _option(self, session: "Session") -> SynthesisOption | None:
+    def spoken(self, call: SynthesisOption | None) -> SynthesisOption | None:
         """How to speak: the keys of the call's ``tts`` under those of `option` under `speaker`."""
-        option = overlay(session.option.tts, self.option)
+        option = overlay(call, self.option)
         if self.speaker is not None:
             option = overlay(option, SynthesisOption(speaker=self.speaker))
         return option

@@ -3,9 +3,12 @@
 from typing import TYPE_CHECKING
 
 from media.api.options import CallOption, TranscriptionOption, VadOption
+from media.session.answering import Answering
 from media.session.bargein import BargeIn
+from media.session.clock import now_ms
 from media.session.hearing import UNASKED, Hearing
 from media.session.listening import Listening
+from media.session.toning import Toning
 from media.session.turns import Turns
 
 if TYPE_CHECKING:
@@ -23,13 +26,15 @@ class Attention:
         self._listening: Listening | None = None
         self._turns: Turns | None = None
         self._barge_in: BargeIn | None = None
+        self._answering: Answering | None = None
+        self._toning: Toning | None = None
         hearing.hearers.append(self)
         session.track.followers.append(self)
 
     @staticmethod
     def voice(option: CallOption) -> VadOption | None:
         """How voice is to be detected for this, whether or not the bot wants to be told of it."""
-        needed = (option.asr, option.eou, option.interrupt)
+        needed = (option.asr, option.eou, option.interrupt, option.answer_machine_detection)
         return UNASKED if any(each is not None for each in needed) else None
 
     def attend(self, slot: int, option: CallOption, *, answered: bool = False) -> None:
@@ -44,6 +49,11 @@ class Attention:
             self._turns = Turns(session, option.eou, remote, words=asr is not None, language=language)
         if option.interrupt is not None and self._barge_in is None:
             self._barge_in = BargeIn(_Stage(session), option.interrupt, recogniser=asr is not None)
+        if option.answer_machine_detection is not None and self._answering is None:
+            self._answering = Answering(session, option.answer_machine_detection, self._quit_toning)
+            services = session.services
+            self._toning = Toning(services.engine, services.speech, self._answering.tone)
+            self._toning.start(slot)
 
     def answered(self, slot: int, option: CallOption) -> None:
         """The call stands and the bot knows it."""
@@ -51,10 +61,12 @@ class Attention:
         for each in (self._listening, self._turns, self._barge_in):
             if each is not None:
                 each.answered()
+        if self._answering is not None:
+            self._answering.answered(now_ms())
 
     def stop(self) -> None:
         """Nothing follows any more."""
-        for each in (self._listening, self._turns, self._barge_in):
+        for each in (self._listening, self._turns, self._barge_in, self._answering, self._toning):
             if each is not None:
                 each.stop()
 
@@ -66,11 +78,16 @@ class Attention:
         )
         self._listening.start(slot)
 
+    def _quit_toning(self) -> None:
+        """It is known who answered: tones are of no interest any more."""
+        if self._toning is not None:
+            self._toning.stop()
+
     # What happens
 
     def speaking(self, start: int) -> None:
         """The caller speaks, since `start`, ms since the epoch."""
-        for each in (self._listening, self._turns, self._barge_in):
+        for each in (self._listening, self._turns, self._barge_in, self._answering):
             if each is not None:
                 each.speaking(start)
 
@@ -79,6 +96,8 @@ class Attention:
         for each in (self._listening, self._turns, self._barge_in):
             if each is not None:
                 each.silent(since)
+        if self._answering is not None:
+            self._answering.silent(since, now_ms() - since)
 
     def stirred(self) -> None:
         """There is a voice that may yet be a noise."""
@@ -92,6 +111,8 @@ class Attention:
             self._turns.heard(text, final, start)
         if self._barge_in is not None:
             self._barge_in.heard(text, final)
+        if self._answering is not None:
+            self._answering.heard(text, final)
 
     def pressed(self, digit: str) -> None:
         """The caller pressed a key."""

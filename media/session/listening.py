@@ -6,26 +6,11 @@ from typing import Protocol
 from control.errors import SpeechError
 from media.api import events
 from media.api.options import TranscriptionOption
-from media.engine.arrays import WIDE, Pcm
-from media.engine.taps import Reader, Side, Sink
+from media.engine.arrays import WIDE
 from media.session.clock import now_ms
-from media.speech.gate import Gate
+from media.session.feed import Feed, Tapped
 from media.speech.hub.wire import Heard
-from media.speech.service import Recognition, Speech
-from media.speech.timeline import Timeline
-
-EVERY = 2
-"""Ticks between two pieces of audio: 40 ms, which is what providers advise."""
-
-
-class Tapped(Protocol):
-    """What listening needs of the engine."""
-
-    def subscribe(self, slot: int, sides: tuple[Side, ...], *, every: int, rate: int, sink: Sink) -> Reader:
-        """As `Taps.subscribe`."""
-
-    def unsubscribe(self, reader: Reader) -> None:
-        """As `Taps.unsubscribe`."""
+from media.speech.service import Speech
 
 
 class Owner(Protocol):
@@ -51,15 +36,11 @@ class Listening:
         told: Callable[[str, bool, int], None] = lambda text, final, start: None,  # noqa: ARG005
     ) -> None:
         self._owner = owner
-        self._engine = engine
         self._speech = speech
         self._option = option
         self._track = track_id
         self._told = told
-        self._reader: Reader | None = None
-        self._work: Recognition | None = None
-        self._timeline = Timeline(WIDE)
-        self._gate = Gate(WIDE) if option.gate else None
+        self._feed = Feed(engine, speech, option, WIDE, self)
         self._base = 0
         """Utterances that earlier requests have settled."""
         self._next = 0
@@ -75,20 +56,11 @@ class Listening:
         except SpeechError as error:
             self.trouble(str(error), error.code)
             return
-        if self._reader is None:
-            self._begin()
-            self._reader = self._engine.subscribe(
-                slot, (Side.HEARD,), every=EVERY, rate=WIDE, sink=self._take
-            )
+        self._feed.start(slot)
 
     def stop(self) -> None:
         """Listen no more."""
-        if self._reader is not None:
-            self._engine.unsubscribe(self._reader)
-            self._reader = None
-        if self._work is not None:
-            self._work.close()
-            self._work = None
+        self._feed.stop()
 
     def answered(self) -> None:
         """The bot knows that the call stands: what went wrong before can be told."""
@@ -99,32 +71,11 @@ class Listening:
 
     def speaking(self, start: int) -> None:  # noqa: ARG002
         """Voice has begun."""
-        self._voice(speaking=True)
+        self._feed.voice(speaking=True)
 
     def silent(self, since: int) -> None:  # noqa: ARG002
         """Voice has ended."""
-        self._voice(speaking=False)
-
-    def _voice(self, *, speaking: bool) -> None:
-        if self._gate is not None:
-            self._gate.voice(speaking=speaking)
-        if self._work is not None:
-            self._work.voice(speaking=speaking)
-
-    def _begin(self) -> None:
-        self._timeline = Timeline(WIDE)
-        self._base = self._next
-        self._work = self._speech.listen(self._option, WIDE, self)
-
-    def _take(self, pcm: Pcm, lost: int) -> None:  # noqa: ARG002 the timeline sees gaps by the clock
-        if self._work is None:
-            return
-        data = pcm.astype("<i2", copy=False).tobytes()
-        if self._gate is not None:
-            data = self._gate.pass_on(data)
-        if data:
-            self._timeline.advance(len(data) // 2, now_ms())
-            self._work.audio(data)
+        self._feed.voice(speaking=False)
 
     # From the speech process
 
@@ -132,7 +83,7 @@ class Listening:
         """Something was understood."""
         index = self._base + text.index
         now = now_ms()
-        start, end = self._timeline.at(text.start), min(now, self._timeline.at(text.end))
+        start, end = self._feed.at(text.start), min(now, self._feed.at(text.end))
         kind = events.AsrFinal if text.final else events.AsrDelta
         self._owner.send(
             kind(
@@ -164,13 +115,14 @@ class Listening:
 
     def failed(self, message: str, code: int) -> None:
         """Nothing more will be understood."""
-        self._work = None
+        self._feed.forget()
         self.trouble(message, code)
 
     def lost(self, message: str) -> None:
         """The speech process is gone, and will be back."""
         self.trouble(message, 503)
-        self._begin()
+        self._base = self._next
+        self._feed.begin()
 
     def _measure(self, what: str, text: Heard, index: int, duration: int, late: int) -> None:
         data = {"index": index, "provider": text.provider, "model": text.model, "latency": max(0, late)}

@@ -11,11 +11,14 @@ from typing import Any, TypeVar
 from control.config import Settings
 from control.errors import ProviderError
 from media.api.options import SynthesisOption, TranscriptionOption, overlay
+from media.speech.amd.listener import ToneListener
 from media.speech.asr.base import Recogniser
 from media.speech.provider import About
 from media.speech.tts.base import Synthesiser
 
 OptionT = TypeVar("OptionT", TranscriptionOption, SynthesisOption)
+TONES = ToneListener.name
+"""Our own, for the detection of answering machines; not in lists."""
 SECRETS = ("app_id", "secret_id", "secret_key")
 
 
@@ -62,6 +65,7 @@ class Catalogue:
             _entry(kind, point) for kind in Kind for point in entry_points(group=f"sidecall.{kind.value}")
         )
         self.entries = {(entry.kind, entry.name): entry for entry in found}
+        self.entries[Kind.ASR, TONES] = Entry(Kind.ASR, TONES, ToneListener.about, ToneListener)
 
     def default(self, kind: Kind) -> str:
         """The provider of those who name none."""
@@ -71,7 +75,7 @@ class Catalogue:
         """The provider called `name`. Raises ProviderError when there is none that can be used."""
         entry = self.entries.get((kind, name))
         if entry is None:
-            known = ", ".join(sorted(each for kin, each in self.entries if kin is kind))
+            known = ", ".join(sorted(each for kin, each in self.entries if kin is kind and each != TONES))
             raise ProviderError(
                 f'{kind.value} provider "{name}" is not offered here; there are {known}', 501, retry=False
             )

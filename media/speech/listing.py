@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from control.config import load
-from media.speech.catalogue import Catalogue, Entry, Kind
+from media.speech.catalogue import TONES, Catalogue, Entry, Kind
 
 
 def lines(catalogue: Catalogue) -> list[str]:
@@ -40,7 +40,10 @@ def objects(catalogue: Catalogue) -> list[dict[str, object]]:
 
 
 def _of(catalogue: Catalogue, kind: Kind) -> list[Entry]:
-    return sorted((entry for entry in catalogue.entries.values() if entry.kind is kind), key=lambda e: e.name)
+    return sorted(
+        (entry for entry in catalogue.entries.values() if entry.kind is kind and entry.name != TONES),
+        key=lambda e: e.name,
+    )
 
 
 def _state(catalogue: Catalogue, entry: Entry) -> str:

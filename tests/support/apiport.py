@@ -11,6 +11,7 @@ import aiohttp
 from aiohttp import web
 
 from control.config import Api, Settings
+from control.errors import CommandError, SpeechError
 from media.api.events import Dtmf, Error, encode
 from media.api.gate import Arrival, CallSummary, Refusal
 from media.api.outbox import Outbox
@@ -95,6 +96,14 @@ class Door:
                 stub.kill()
                 return True
         return False
+
+    async def precache(self, body: bytes) -> int:
+        match body:
+            case b"odd":
+                raise CommandError("the command is not JSON")
+            case b"failing":
+                raise SpeechError("the provider failed", 502)
+        return len(body)
 
     def session(self, arrival: Arrival, outbox: Outbox) -> Stub:
         self.taken.add(arrival.session_id)

@@ -204,7 +204,7 @@ class FakeTts:
         return self.made[-1]
 
     def listen(self, option: TranscriptionOption, rate: int, hearer: Hearer) -> FakeRecognition:
-        assert rate == 16_000
+        assert rate == (8000 if option.provider == "tones" else 16_000)
         self.heard.append(FakeRecognition(option, hearer))
         return self.heard[-1]
 

@@ -89,7 +89,12 @@ EVENTS: tuple[events.Event, ...] = (
     ),
     events.Eou(**_CALLER, completed=True),
     events.AnswerMachineDetection(
-        timestamp=AT, start_time=AT - 4000, end_time=AT - 200, text="Please leave a message after the tone."
+        timestamp=AT,
+        start_time=AT - 3200,
+        end_time=AT,
+        text="Please leave a message after the tone.",
+        result="machine",
+        confidence=0.97,
     ),
     events.Hold(**_CALLER, on_hold=True),
     events.Inactivity(**_CALLER),

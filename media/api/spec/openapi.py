@@ -161,6 +161,7 @@ _SCHEMAS: dict[str, Schema] = {
     },
 }  # fmt: skip
 
+_NOT_OFFERED = {"error": {"code": 501, "message": 'tts provider "x" is not offered here; there are espeak'}}
 _NOT_READY = {"status": "not ready", "reason": "this worker is shutting down"}
 _PATHS: dict[str, Schema] = {
     "/call/lists": _get(
@@ -186,6 +187,37 @@ _PATHS: dict[str, Schema] = {
             "responses": {
                 "200": _json("It has ended.", {"type": "boolean", "const": True}, example=True),
                 **_refusals(HTTPStatus.NOT_FOUND),
+            },
+        }
+    },
+    "/precache": {
+        "post": {
+            "operationId": "precache",
+            "tags": ["calls"],
+            "summary": "Extension: make the speech of a `tts` command now, so that calls find it in the cache.",
+            "requestBody": {
+                "required": True,
+                "description": "A `tts` command, as in calls: `text`, `speaker`, `option`, `cacheKey`.",
+                "content": {
+                    "application/json": {
+                        "schema": {"type": "object", "required": ["command", "text"]},
+                        "example": {"command": "tts", "text": "Welcome to Example.", "speaker": "en-us"},
+                    }
+                },
+            },
+            "responses": {
+                "200": _json(
+                    "It is kept.",
+                    {
+                        "type": "object",
+                        "properties": {"duration": {"type": "integer", "description": "Of the speech, ms."}},
+                        "required": ["duration"],
+                    },
+                    example={"duration": 1480},
+                ),
+                **_refusals(HTTPStatus.BAD_REQUEST),
+                "501": _json("No such provider, or nothing is cached here.", refer("Refusal"), _NOT_OFFERED),
+                "502": _json("The provider failed.", refer("Refusal"), _NOT_OFFERED),
             },
         }
     },

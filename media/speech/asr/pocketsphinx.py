@@ -1,8 +1,8 @@
 """Recognition without a key and without a download: pocketsphinx, whose English model comes with its package.
 
 With a grammar (``digits``, ``yesno``, a few phrases, JSGF) it is of use on the telephone; without one it is poor.
-Figures: docs/providers/local-recognition.md. Of ``extra`` it reads ``silence`` (ms after which an utterance is over, 280) and
-``confidence`` (0 to 1; what is less certain is not told, 0.3; 0 tells everything).
+Figures: docs/providers/local-recognition.md. Of ``extra`` it reads ``silence`` (ms after which an utterance is over,
+280) and ``confidence`` (0 to 1; what is less certain is not told, 0.3; 0 tells everything).
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator

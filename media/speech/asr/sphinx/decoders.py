@@ -11,6 +11,7 @@ import pocketsphinx
 
 from control.errors import ProviderError
 from media.speech.asr.sphinx.grammar import Grammar
+from media.speech.asr.sphinx.sound import Cepstrum
 
 _SILENCE, _WORD = 0.5, 0.05
 """Probability of a silence between words, and of a word: the least wrong for digits over the telephone (held-out
@@ -59,10 +60,15 @@ class Decoding:
                     self._decoder.add_word(f"{word}({number})", phones)
                     break
 
-    def begin(self, cepstral_mean: str) -> None:
-        """Begin an utterance."""
-        self._decoder.set_cmn(cepstral_mean)
+    def begin(self, mean: Cepstrum) -> None:
+        """Begin an utterance; `mean` is taken from each frame."""
+        self._decoder.set_cmn(",".join(f"{value:.3f}" for value in mean))
         self._decoder.start_utt()
+
+    @property
+    def mean(self) -> Cepstrum:
+        """The mean, moved towards that of this utterance: 5 s of audio move it half the way."""
+        return np.array([float(value) for value in str(self._decoder.get_cmn(True)).split(",")])
 
     def feed(self, pcm: bytes) -> None:
         """s16le at 16 kHz."""

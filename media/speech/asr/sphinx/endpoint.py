@@ -75,7 +75,7 @@ class Endpointer:
     def noise(self) -> float:
         """Root mean square of the noise."""
         if not self._means:
-            return QUIETEST / _BEGIN
+            return _UNKNOWN_NOISE
         least = min(self._means)
         return least if len(self._means) == _MEMORY else min(least, _UNKNOWN_NOISE)
 

@@ -77,6 +77,7 @@ class _Stream:
         self._grammar = grammar
         self._threshold = threshold
         self._endpointer = endpointer
+        self._line = sound.Line()
         self._rest = b""
         self._frame = 0
         self._kept: deque[sound.Samples] = deque(maxlen=_KEPT)
@@ -109,7 +110,7 @@ class _Stream:
             growing.add(frame, self._endpointer.noise)
         match event:
             case Begun(start):
-                utterance = Utterance(self._pool, self._grammar, self._threshold, start)
+                utterance = Utterance(self._pool, self._grammar, self._threshold, self._line, start)
                 for kept in list(self._kept)[start - self._frame :]:
                     utterance.add(kept, self._endpointer.noise)
                 self._utterances.append(utterance)

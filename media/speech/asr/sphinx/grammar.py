@@ -40,6 +40,11 @@ class Grammar:
     words: frozenset[str]
     """All that it uses, in lower case."""
 
+    @property
+    def loop(self) -> bool:
+        """Whether something in it repeats."""
+        return ") +" in self.jsgf or ") *" in self.jsgf
+
 
 def parse(grammar: str | Sequence[str]) -> Grammar:
     """``digits``, ``yesno``, phrases, or JSGF. Raises ProviderError (400) that says what is wrong where."""
@@ -47,7 +52,7 @@ def parse(grammar: str | Sequence[str]) -> Grammar:
         return _written(" | ".join(f"({phrase})" for phrase in map(plain, grammar)))
     name = grammar.strip().lower()
     if name == "digits":
-        return _written(f"({_NAMED[name]})+")
+        return _written(f"({_NAMED[name]}) +")
     if name in _NAMED:
         return _written(_NAMED[name])
     if not grammar.lstrip().startswith("#JSGF"):

@@ -15,9 +15,9 @@ DECODE_AFTER = 42
 """Frames until decoding begins, or fewer when the utterance is over: level and noise must be known for all of it."""
 DELTA_EVERY = 10
 """Frames between looks at what is understood so far."""
-_MIDDLE, _WIDTH = -0.0028, 0.0004
-"""Scores of a frame: where confidence is 0.5, and how steep it is there. Half of what is no word of the grammar and a
-tenth of what is one lie below the middle (measured, see bench/recognition.py)."""
+_MIDDLE, _MIDDLE_OF_LOOP, _WIDTH = -0.0028, -0.0032, 0.0004
+"""Scores of a frame: where confidence is 0.5, for a choice and for a grammar that repeats, and how steep it is there.
+Chosen so that nearly all words of the grammar lie above (see bench/recognition.py)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +34,13 @@ class Understood:
 class Utterance:
     """Grows by `add` until `finish`. `advance` decodes what is there, as soon as a decoder of `pool` is free."""
 
-    def __init__(self, pool: Pool, grammar: Grammar | None, threshold: float, start: int) -> None:
+    def __init__(
+        self, pool: Pool, grammar: Grammar | None, threshold: float, line: sound.Line, start: int
+    ) -> None:
         self._pool = pool
         self._grammar = grammar
         self._threshold = threshold
+        self._line = line
         self._start = start
         self._audio: list[sound.Samples] = []
         self._waiting = 0
@@ -45,6 +48,7 @@ class Utterance:
         self._end: int | None = None
         self._noise = 1.0
         self._gain = 1.0
+        self._usual = sound.usual_mean(1.0, 1.0)
         self._decoding: Decoding | None = None
         self._looked = 0
         self._told = ""
@@ -82,7 +86,8 @@ class Utterance:
             return None
         speech = sound.speech_level(sound.levels(np.concatenate(self._audio)), self._noise)
         self._gain = sound.gain(speech)
-        decoding.begin(sound.cepstral_mean(speech, self._noise))
+        self._usual = sound.usual_mean(speech, self._noise)
+        decoding.begin(self._line.mean(self._usual))
         return decoding
 
     def _decode(self, decoding: Decoding) -> Iterator[Understood]:
@@ -92,8 +97,11 @@ class Utterance:
             decoding.feed(sound.widened(fresh, self._gain, self._rng))
         if self._end is not None:
             text, score = decoding.end()
+            mean = decoding.mean
             self._release(decoding)
-            yield from self._understood(text, score, self._end, final=True)
+            for understood in self._understood(text, score, self._end, final=True):
+                self._line.learn(self._usual, mean)
+                yield understood
         elif self._waiting - self._looked >= DELTA_EVERY:
             self._looked = self._waiting
             text, score = decoding.so_far()
@@ -101,7 +109,7 @@ class Utterance:
                 yield from self._understood(text, score, self._start + self._waiting, final=False)
 
     def _understood(self, text: str, score: float, end: int, *, final: bool) -> Iterator[Understood]:
-        sure = None if self._grammar is None else round(confidence(score), 3)
+        sure = None if self._grammar is None else round(confidence(score, loop=self._grammar.loop), 3)
         if text and (sure is None or sure >= self._threshold):
             self._told = text
             yield Understood(text, self._start * FRAME_MS, end * FRAME_MS, final, sure if final else None)
@@ -112,6 +120,7 @@ class Utterance:
         self.over = True
 
 
-def confidence(score: float) -> float:
+def confidence(score: float, *, loop: bool) -> float:
     """0 to 1 for the mean score of a frame."""
-    return 1 / (1 + exp(min(50.0, (_MIDDLE - score) / _WIDTH)))
+    middle = _MIDDLE_OF_LOOP if loop else _MIDDLE
+    return 1 / (1 + exp(min(50.0, (middle - score) / _WIDTH)))

@@ -45,6 +45,17 @@ async def test_killing_is_no_get() -> None:
         await port.refused("/call/kill/x", 405)
 
 
+@pytest.mark.parametrize(
+    ("body", "status", "answer"),
+    [(b"12345", 200, {"duration": 5}), (b"odd", 400, None), (b"failing", 502, None)],
+)
+async def test_speech_is_made_in_advance(body: bytes, status: int, answer: object) -> None:
+    async with serving() as port, port.http.post("/precache", data=body) as response:
+        assert response.status == status
+        found = await response.json()
+        assert found == answer if answer else found["error"]["code"] == status
+
+
 async def test_ice_servers() -> None:
     ice = Ice(servers=(IceServer(urls=("stun:s",)),), turn_urls=("turn:t",), turn_secret="north")
     tokens = (Token(name="shop", token=TOKEN),)

@@ -1,0 +1,1 @@
+"""Who answered a call: a human, a machine or a fax."""
