@@ -26,7 +26,8 @@ class Decoding:
     def __init__(self, *, grammar: bool) -> None:
         given: dict[str, Any] = {"loglevel": "FATAL", "cmn": "live"}
         if grammar:
-            given |= {"lm": None, "silprob": _SILENCE, "wip": _WORD}
+            # The search for a best path through the lattice may answer with silence alone, which no grammar allows.
+            given |= {"lm": None, "bestpath": False, "silprob": _SILENCE, "wip": _WORD}
         self._decoder = pocketsphinx.Decoder(**given)
         self._known: set[str] = set()
         self.grammar: Grammar | None = None
