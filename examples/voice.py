@@ -97,7 +97,8 @@ class Call:
         words = ""
         while True:
             match await self._event():
-                case {"event": "asrFinal", "text": text}:
+                case {"event": "asrDelta" | "asrFinal", "text": text}:
+                    # What is understood so far may be enough for `eou`: the final text comes later then.
                     words = str(text)
                 case {"event": "eou"} | {"event": "silence"}:
                     return words

@@ -64,6 +64,11 @@ async def test_a_question_is_asked_again_once(first: Sequence[dict[str, Any]]) -
     assert await spoken(first, [SILENCE]) == [voice.WELCOME, voice.YES_NO.hint, voice.GIVEN_UP]
 
 
+async def test_the_end_of_a_turn_may_come_before_its_final_text() -> None:
+    early = ({"event": "asrDelta", "text": "yes"}, {"event": "eou"}, {"event": "asrFinal", "text": "yes"})
+    assert (await spoken(early, said("two"), said("yes")))[-1] == voice.BOOKED.format("two")
+
+
 async def test_a_late_text_counts() -> None:
     late = ({"event": "eou"}, {"event": "asrFinal", "text": "no"}, SILENCE)
     assert await spoken(late) == [voice.WELCOME, voice.YES_NO.hint, voice.DECLINED]
