@@ -355,7 +355,7 @@ class Route(Section):
 class Up(Section):
     """What ``sidecall up`` starts beside the servers."""
 
-    bot: str | None = "examples/greeter.py"
+    bot: str | None = "examples/voice.py"
     """Python script of the example bot, relative to the project; an empty string or --no-bot starts none."""
 
 

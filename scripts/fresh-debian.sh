@@ -83,8 +83,8 @@ wait_until_ready() {
 call_the_bot() {
     inside sipp -sn uac -s bot -m 1 -d ${CALL_SECONDS}000 -nostdin -timeout 20s -timeout_error 127.0.0.1:5060 \
         >"$work/sipp" 2>&1 || fail "$(tail -n 60 "$work/sipp" "$work/up")"
-    grep '^bot .*| call from' "$work/up" || fail "the greeter saw no call"
-    ! grep '^bot .*| error' "$work/up" || fail "the greeter was told of an error"
+    grep '^bot .*| call from' "$work/up" || fail "the bot saw no call"
+    ! grep '^bot .*| error' "$work/up" || fail "the bot was told of an error"
     local packets
     packets=$(inside .venv/bin/python -c 'import urllib.request
 print(urllib.request.urlopen("http://127.0.0.1:22225/metrics").read().decode())' |

@@ -67,7 +67,9 @@ async def test_phone_hears_the_greeter_and_its_keys_are_heard(
 ) -> None:
     greeting, repeated = speech.render(greeter.GREETING), speech.render("You pressed 5.")
     async with (
-        running_system(tmp_path, bot=True, sip={"address": space.outside}) as system,
+        running_system(
+            tmp_path, bot=True, up={"bot": "examples/greeter.py"}, sip={"address": space.outside}
+        ) as system,
         baresip(space, tmp_path, codecs=(codec,)) as phone,
     ):
         await phone.dial(system.uri("bot"))

@@ -122,6 +122,11 @@ class Baresip:
         for digit in digits:
             await self.command("sndcode", digit)
 
+    async def say(self, sound: wav.Sound) -> None:
+        """Say `sound` (8 kHz) from now on instead of what it said so far, then silence."""
+        file = self.recordings.parent / f"says-{next(self._tokens)}.wav"
+        await self.command("ausrc", f"aufile,{_spoken(file, sound)}")
+
     async def hangup(self) -> None:
         """End the call."""
         await self.command("hangup")
@@ -190,16 +195,13 @@ async def baresip(
     """Run a baresip in `space` while the block runs; it says `says` (8 kHz), then silence."""
     home = folder / name
     (home / "recordings").mkdir(parents=True)
-    said = np.zeros(PLAYED_SECONDS * wav.RATE)
-    if says is not None:
-        said[: says.size] = says
     config = CONFIG.format(
         address=space.inside,
         sip_port=SIP_PORT,
         control_port=CONTROL_PORT,
         name=name,
         rate=wav.RATE,
-        source=wav.write(home / "says.wav", said),
+        source=_spoken(home / "says.wav", np.zeros(0) if says is None else says),
         recordings=home / "recordings",
     )
     names = ",".join(CODECS[codec] for codec in codecs)
@@ -221,6 +223,13 @@ async def baresip(
             phone.writer.close()
             attached.cancel()
             await asyncio.wait([attached])
+
+
+def _spoken(path: Path, sound: wav.Sound) -> Path:
+    """Write a file that says `sound`, then silence."""
+    said = np.zeros(PLAYED_SECONDS * wav.RATE)
+    said[: sound.size] = sound
+    return wav.write(path, said)
 
 
 def _decoded(path: Path) -> wav.Sound:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import ClassVar
 
 from control.errors import ProviderError
+from control.tasks import Tasks
 from media.api.options import TranscriptionOption
 from media.speech.asr.base import Heard
 from media.speech.asr.local import heard, number
@@ -34,6 +35,8 @@ class Pocketsphinx:
 
     def __init__(self, context: Context) -> None:  # noqa: ARG002
         self._host = Host(self.name, ENGINE)
+        self._tasks = Tasks(self.name)
+        self._tasks.spawn(self._host.warm())
 
     def check(self, option: TranscriptionOption) -> None:
         """Raise ProviderError (400) for another language, or a grammar that is none. Words are looked up later."""
@@ -61,6 +64,7 @@ class Pocketsphinx:
 
     async def close(self) -> None:
         """End its processes."""
+        await self._tasks.close()
         await self._host.close()
 
 

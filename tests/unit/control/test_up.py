@@ -141,7 +141,7 @@ def test_the_url_of_the_api(address: str, url: str) -> None:
 
 
 def test_where_the_bot_is() -> None:
-    assert up.bot_script(Settings()) == Path(__file__).parents[3] / "examples" / "greeter.py"
+    assert up.bot_script(Settings()) == Path(__file__).parents[3] / "examples" / "voice.py"
     assert up.bot_script(Settings(up=Up(bot="/opt/bot.py"))) == Path("/opt/bot.py")
     assert up.bot_script(Settings(up=Up(bot=""))) is None
 

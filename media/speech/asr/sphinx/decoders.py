@@ -45,6 +45,9 @@ class Decoding:
         for word in grammar.words - self._known:
             self._add_variants(word)
         try:
+            # Through a lattice the best path may be silence alone, which no grammar allows: it costs short words.
+            # For sequences it is worth it: they are recognised better, and a cough is not taken for one.
+            self._decoder.config["bestpath"] = grammar.loop
             self._decoder.add_jsgf_string("g", grammar.jsgf)
             self._decoder.activate_search("g")
         except (ValueError, RuntimeError, KeyError) as error:

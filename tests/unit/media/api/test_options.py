@@ -83,3 +83,16 @@ def test_a_grammar_is_a_name_phrases_or_jsgf(grammar: object) -> None:
 def test_what_is_no_grammar(grammar: object, fault: str) -> None:
     with pytest.raises(CommandError, match=f'"option.asr.grammar" {fault}$'):
         commands.parse(json.dumps({"command": "accept", "option": {"asr": {"grammar": grammar}}}))
+
+
+def test_another_provider_gets_no_keys_of_the_first() -> None:
+    call = options.SynthesisOption(
+        provider="tencent", secret_key="hush", endpoint="wss://a", speaker="xiaoyan", speed=1.5, language="zh"
+    )
+    other = options.instead(call, options.SynthesisOption(provider="openai", speaker="alloy"))
+    assert other == options.SynthesisOption(provider="openai", speaker="alloy", speed=1.5, language="zh")
+    same = options.instead(call, options.SynthesisOption(provider="tencent", volume=3))
+    assert same is not None
+    assert (same.secret_key, same.speaker, same.volume) == ("hush", "xiaoyan", 3)
+    assert options.instead(call, None) is call
+    assert options.instead(None, call) is call
