@@ -4,7 +4,7 @@ import pytest
 
 from control.errors import CommandError
 from media.api import commands
-from media.api.options import CallOption, SipOption, SynthesisOption, VadOption, overlay
+from media.api.options import CallOption, SipOption, SynthesisOption, VadOption, instead, overlay
 from media.commands.accept import Accept
 
 
@@ -86,13 +86,13 @@ def test_what_is_no_grammar(grammar: object, fault: str) -> None:
 
 
 def test_another_provider_gets_no_keys_of_the_first() -> None:
-    call = options.SynthesisOption(
+    call = SynthesisOption(
         provider="tencent", secret_key="hush", endpoint="wss://a", speaker="xiaoyan", speed=1.5, language="zh"
     )
-    other = options.instead(call, options.SynthesisOption(provider="openai", speaker="alloy"))
-    assert other == options.SynthesisOption(provider="openai", speaker="alloy", speed=1.5, language="zh")
-    same = options.instead(call, options.SynthesisOption(provider="tencent", volume=3))
+    other = instead(call, SynthesisOption(provider="openai", speaker="alloy"))
+    assert other == SynthesisOption(provider="openai", speaker="alloy", speed=1.5, language="zh")
+    same = instead(call, SynthesisOption(provider="tencent", volume=3))
     assert same is not None
     assert (same.secret_key, same.speaker, same.volume) == ("hush", "xiaoyan", 3)
-    assert options.instead(call, None) is call
-    assert options.instead(None, call) is call
+    assert instead(call, None) is call
+    assert instead(None, call) is call
