@@ -106,7 +106,10 @@ async def waiting_bots(system: System, count: int) -> AsyncIterator[Bots]:
 
 def role(process: psutil.Process) -> str:
     """Which part of the system `process` is."""
-    words = [Path(word).name.partition(".")[2] or Path(word).name for word in process.cmdline()]
+    line = process.cmdline()
+    if any(word.startswith("media.speech") for word in line):
+        return "speech"
+    words = [Path(word).name.partition(".")[2] or Path(word).name for word in line]
     return next((name for name in ROLES if name in words or name == process.name()), "up")
 
 
