@@ -10,6 +10,7 @@ from control.errors import MediaError
 from control.tasks import Tasks
 from media.engine.segment import Segment
 from media.session.play import Piece, Play
+from media.speech.voice import Word
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +82,9 @@ class Maker:
         try:
             async with aclosing(piece.source(segment.rate)) as chunks:
                 async for chunk in chunks:
+                    if isinstance(chunk, Word):
+                        piece.words.append(chunk)
+                        continue
                     await self._turn(play, piece)
                     segment.append(chunk)
         except MediaError as error:

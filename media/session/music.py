@@ -12,6 +12,7 @@ from media.engine.background import Loop
 from media.engine.tones import tone
 from media.session.clock import now_ms
 from media.session.sound import sound
+from media.speech.voice import Word
 
 if TYPE_CHECKING:
     from media.session.session import Session
@@ -51,7 +52,8 @@ class Music:
     async def _load(self, url: str) -> None:
         rate = self._engine.rate(self._slot)
         try:
-            pcm = [chunk async for chunk in sound(self._session.services, url)(rate)]
+            made = [chunk async for chunk in sound(self._session.services, url)(rate)]
+            pcm = [chunk for chunk in made if not isinstance(chunk, Word)]
             if sum(map(len, pcm)):
                 self._engine.background(self._slot, Loop(np.concatenate(pcm), rate), 1.0, 0.3)
         except MediaError as error:

@@ -11,10 +11,10 @@ from media.engine.segment import Segment, State
 from media.speech.sentences import Sentences, words
 from media.speech.service import Synthesis
 from media.speech.text import clean
-from media.speech.voice import Samples
+from media.speech.voice import Samples, Word
 
-Audio = Synthesis | AsyncGenerator[Samples, None]
-"""Chunks of PCM, mono; an error while they are made is a MediaError."""
+Audio = Synthesis | AsyncGenerator[Samples | Word, None]
+"""Chunks of PCM, mono, and when words are spoken; an error while they are made is a MediaError."""
 Source = Callable[[int], Audio]
 """Makes audio at a rate, 8000 or 16000 Hz."""
 WORD_MS = 250
@@ -36,6 +36,8 @@ class Piece:
     source: Source
     segment: Segment | None = None
     """Its audio; None until it is being made."""
+    words: list[Word] = field(default_factory=list)
+    """When words are spoken, as far as its source tells."""
 
     @property
     def total_ms(self) -> float:
@@ -60,9 +62,11 @@ class Piece:
 
     @property
     def position(self) -> int:
-        """How many of its words were spoken, by share of time."""
+        """How many of its words were spoken: as its source tells, else by share of time."""
         if self.segment is None or not self.segment.played:
             return 0
+        if self.words:
+            return max((word.index for word in self.words if word.at <= self.played_ms), default=0)
         count = words(self.text)
         whole = self.total_ms if self.segment.closed else max(self.total_ms, count * WORD_MS)
         return int(count * self.played_ms / whole)

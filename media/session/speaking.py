@@ -11,7 +11,7 @@ from media.session.clock import now_ms
 from media.session.play import Continuous, Parts, Play, Sentencewise, Source, Stream
 from media.speech.cache import SpeechCache
 from media.speech.service import Speech
-from media.speech.voice import Samples
+from media.speech.voice import Samples, Word
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +46,14 @@ class Voice:
     def _continuous(self, play: Play, parts: Parts) -> Source:
         timing = _Timing(self, play, len(play.subtitle), None)
 
-        async def chunks(rate: int) -> AsyncGenerator[Samples, None]:
+        async def chunks(rate: int) -> AsyncGenerator[Samples | Word, None]:
             try:
                 async with aclosing(self.speech.synthesise(None, self.option, rate)) as synthesis:
                     synthesis.trouble = self.trouble
                     parts.go_to(synthesis)
                     async for chunk in synthesis:
-                        timing.chunk(chunk)
+                        if not isinstance(chunk, Word):
+                            timing.chunk(chunk)
                         yield chunk
                     timing.done(cached=False, provider=synthesis.provider)
             finally:
@@ -60,7 +61,7 @@ class Voice:
 
         return chunks
 
-    async def _spoken(self, text: str, rate: int, timing: "_Timing") -> AsyncGenerator[Samples, None]:
+    async def _spoken(self, text: str, rate: int, timing: "_Timing") -> AsyncGenerator[Samples | Word, None]:
         key = None
         if timing.number is not None and self.cache.largest:
             key = self.cache.key(self.provider, text, self.option, rate, self.name)
@@ -73,6 +74,9 @@ class Voice:
         async with aclosing(self.speech.synthesise(text, self.option, rate)) as chunks:
             chunks.trouble = self.trouble
             async for chunk in chunks:
+                if isinstance(chunk, Word):
+                    yield chunk
+                    continue
                 timing.chunk(chunk)
                 if key is not None:
                     kept.append(chunk)

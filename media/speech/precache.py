@@ -9,6 +9,7 @@ from media.engine.arrays import RATE, WIDE
 from media.speech.cache import SpeechCache
 from media.speech.service import Speech
 from media.speech.text import clean
+from media.speech.voice import Samples, Word
 
 AT_ONCE = 2
 """Texts that are made at the same time: calls go first."""
@@ -47,9 +48,12 @@ class Precache:
         samples = await self._cache.get(key)
         if samples is not None:
             return samples.size * 1000 // rate
-        chunks, size = [], 0
+        chunks: list[Samples] = []
+        size = 0
         async with aclosing(self._speech.synthesise(command.text, option, rate)) as speech:
             async for chunk in speech:
+                if isinstance(chunk, Word):
+                    continue
                 chunks.append(chunk)
                 size += chunk.size
                 if size * 2 > self._cache.largest:

@@ -5,11 +5,14 @@ from typing import Protocol, Self
 
 from media.api.options import Provider, SynthesisOption, TranscriptionOption
 from media.speech.hub.wire import Heard
-from media.speech.voice import Samples
+from media.speech.voice import Samples, Word
 
 
 class Synthesis(Protocol):
-    """The audio of one text: an async iterator of chunks; SpeechError is raised while iterating."""
+    """The audio of one text: an async iterator of chunks, and of words where their times are known.
+
+    SpeechError is raised while iterating.
+    """
 
     trouble: Callable[[str, int], None]
     """Told (message, code) of what went wrong and was mended."""
@@ -21,8 +24,8 @@ class Synthesis(Protocol):
     def __aiter__(self) -> Self:
         """Itself."""
 
-    async def __anext__(self) -> Samples:
-        """The next chunk."""
+    async def __anext__(self) -> Samples | Word:
+        """The next chunk, or when the next word is spoken."""
 
     def feed(self, text: str) -> None:
         """A part of a text that is streamed."""

@@ -12,6 +12,16 @@ Samples = npt.NDArray[np.int16]
 
 
 @dataclass(frozen=True, slots=True)
+class Word:
+    """When a word of a text is spoken."""
+
+    index: int
+    """Of the word in its text, from 0."""
+    at: int
+    """ms of its audio."""
+
+
+@dataclass(frozen=True, slots=True)
 class Voice:
     """How a text is spoken."""
 

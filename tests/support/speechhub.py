@@ -149,8 +149,9 @@ def speller(script: Script, called: str = "speller", *, streaming: bool = False,
             with script.connection(option):
                 if script.refusals:
                     raise script.refusals.popleft()
+                said = 0
                 async for text in texts:
-                    for number, character in enumerate(text):
+                    for number, character in enumerate(text, said):
                         await script.gate.wait()
                         if left is not None and (left := left - 1) < 0:
                             raise ProviderError(f"{called}: cut")
@@ -158,6 +159,7 @@ def speller(script: Script, called: str = "speller", *, streaming: bool = False,
                         data = np.full(10, ord(character), "<i2").tobytes()
                         yield data[:7]
                         yield data[7:]
+                    said += len(text)
 
         async def close(self) -> None:
             assert script.running == 0

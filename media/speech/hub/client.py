@@ -15,7 +15,7 @@ from media.api.options import Provider as Option
 from media.api.options import SynthesisOption, TranscriptionOption
 from media.speech.hub import wire
 from media.speech.service import Hearer
-from media.speech.voice import Samples
+from media.speech.voice import Samples, Word
 
 log = logging.getLogger(__name__)
 
@@ -47,18 +47,20 @@ class Synthesis:
         self._client = client
         self._refill = CREDIT_SECONDS * rate // 2
         self._taken = 0
-        self._chunks: asyncio.Queue[Samples | SpeechError | None] = asyncio.Queue()
+        self._chunks: asyncio.Queue[Samples | Word | SpeechError | None] = asyncio.Queue()
         self._over = False
 
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Samples:
+    async def __anext__(self) -> Samples | Word:
         if self._over:
             raise StopAsyncIteration
         item = await self._chunks.get()
         if isinstance(item, np.ndarray):
             self._take(item.size)
+            return item
+        if isinstance(item, Word):
             return item
         self._over = True
         if item is None:
@@ -86,8 +88,8 @@ class Synthesis:
             self._client.cancel(self.request)
             self._chunks.put_nowait(None)
 
-    def put(self, item: Samples | SpeechError | None) -> None:
-        """From the client: a chunk, why there will be none, or None at the end."""
+    def put(self, item: Samples | Word | SpeechError | None) -> None:
+        """From the client: a chunk, when a word is spoken, why there will be no more, or None at the end."""
         self._chunks.put_nowait(item)
 
 
@@ -254,6 +256,9 @@ class SpeechHub:
             case wire.Chunk(request, pcm):
                 if isinstance(work := self._works.get(request), Synthesis):
                     work.put(np.frombuffer(pcm, "<i2"))
+            case wire.Word(request, index, at):
+                if isinstance(work := self._works.get(request), Synthesis):
+                    work.put(Word(index, at))
             case wire.Done(request, provider):
                 if isinstance(work := self._works.pop(request, None), Synthesis):
                     work.provider = provider

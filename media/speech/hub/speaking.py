@@ -13,6 +13,7 @@ from media.api.options import SynthesisOption
 from media.resampler import Resampler
 from media.speech.hub import wire
 from media.speech.hub.providers import Step
+from media.speech.sentences import words
 from media.speech.text import segments
 from media.speech.tts.base import Mark, Synthesiser
 from media.speech.voice import Samples
@@ -47,13 +48,20 @@ class Texts:
         """Whether audio is due: text was given that was not answered, or nobody waits for more text."""
         return not (self._answered and self._starved)
 
+    @property
+    def given(self) -> str:
+        """All parts that came."""
+        return "".join(self._parts)
+
     def answered(self) -> None:
         """Audio came."""
         self._answered = True
 
     def append(self, text: str) -> None:
-        """A part came."""
-        self._parts.extend(segments(text, LONGEST))
+        """A part came; the gap behind it is kept, for those who put parts together."""
+        *parts, last = segments(text, LONGEST) or [""]
+        gap = " " if text[-1:].isspace() else ""
+        self._parts += [*(f"{part} " for part in parts), *([last + gap] if last else [])]
         self._news.set()
 
     def end(self) -> None:
@@ -96,8 +104,10 @@ class Speaking:
         self._waiting: deque[bytes] = deque()
         self._unsent = 0
         """Samples that wait for credit."""
-        self._made = False
-        """Whether any audio came."""
+        self._made = 0
+        """Samples that came."""
+        self._said = 0
+        """Words of the texts that are done."""
         self._less = asyncio.Event()
 
     # From the worker
@@ -153,21 +163,29 @@ class Speaking:
         raise AssertionError("the second failure is returned")
 
     async def _speak(self, step: Step[Synthesiser, SynthesisOption]) -> None:
+        self._said = 0
         async with aclosing(self._texts.read()) as parts:
             if step.provider.streams and not self._whole:
-                await self._synthesise(step, parts)
+                await self._synthesise(step, parts, lambda: self._texts.given)
                 return
             async for part in parts:
-                await self._synthesise(step, _one(part))
+                await self._synthesise(step, _one(part.strip()), part.__str__)
+                self._said += words(part)
 
-    async def _synthesise(self, step: Step[Synthesiser, SynthesisOption], texts: AsyncIterator[str]) -> None:
-        """One piece of work of the provider."""
+    async def _synthesise(
+        self, step: Step[Synthesiser, SynthesisOption], texts: AsyncIterator[str], given: Callable[[], str]
+    ) -> None:
+        """One piece of work of the provider; `given`: what it was given of `texts` so far."""
         rate = step.provider.rate(step.option, self._rate)
+        before = self._made * 1000 // self._rate
         pcm = _Pcm(rate, self._rate)
         async with aclosing(step.provider.synthesise(step.option, texts, rate)) as pieces:
             while (piece := await self._piece(pieces, step.name)) is not None:
                 self._texts.answered()
-                if not isinstance(piece, Mark):
+                if isinstance(piece, Mark):
+                    index = self._said + max(0, words(given()[: piece.at + 1]) - 1)
+                    self._send(wire.Word(self.request, index, before + max(0, piece.start)))
+                else:
                     self._put(pcm.push(piece))
                 await self._drained(AHEAD_SECONDS * self._rate)
         self._put(pcm.end())
@@ -192,7 +210,7 @@ class Speaking:
 
     def _put(self, samples: Samples) -> None:
         if samples.size:
-            self._made = True
+            self._made += samples.size
             self._waiting.append(samples.astype("<i2", copy=False).tobytes())
             self._unsent += samples.size
             self._flush()

@@ -17,6 +17,7 @@ CANCEL   worker  empty: nobody wants the rest
 CREDIT   worker  so many more samples may be sent (u32)
 READY    speech  the catalogue; request 0
 CHUNK    speech  samples
+WORD     speech  index of a word of the text, and when it begins: ms of the audio (u32, u32)
 DONE     speech  who did it
 HEARD    speech  a text
 TROUBLE  speech  what went wrong; the request goes on
@@ -38,6 +39,7 @@ MAX_FRAME = 4_194_304
 _HEAD = struct.Struct("!IBI")
 _LENGTH = 4
 _CREDIT = struct.Struct("!I")
+_WORD = struct.Struct("!II")
 
 
 class Kind(IntEnum):
@@ -57,6 +59,7 @@ class Kind(IntEnum):
     HEARD = 12
     TROUBLE = 13
     FAILED = 14
+    WORD = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +168,15 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True)
+class Word:
+    """When a word is spoken."""
+
+    request: int
+    index: int
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
 class Done:
     """The request is carried out."""
 
@@ -207,7 +219,7 @@ class Failed:
 
 
 Order = Speak | Text | Listen | Audio | Voice | End | Cancel | Credit
-Report = Ready | Chunk | Done | Heard | Trouble | Failed
+Report = Ready | Chunk | Word | Done | Heard | Trouble | Failed
 Message = Order | Report
 
 _Object = Speak | Listen | Done | Heard | Trouble | Failed
@@ -240,6 +252,8 @@ def encode(message: Message) -> bytes:
             return _frame(Kind.CREDIT, request, _CREDIT.pack(samples))
         case Chunk(request, pcm):
             return _frame(Kind.CHUNK, request, pcm)
+        case Word(request, index, at):
+            return _frame(Kind.WORD, request, _WORD.pack(index, at))
         case Ready():
             return _frame(Kind.READY, 0, _json(asdict(message)))
         case Speak() | Listen() | Done() | Heard() | Trouble() | Failed():
@@ -316,6 +330,7 @@ _PARSERS: dict[int, Callable[[int, bytes], Message]] = {
     Kind.END: lambda request, _: End(request),
     Kind.CANCEL: lambda request, _: Cancel(request),
     Kind.CREDIT: lambda request, body: Credit(request, *_CREDIT.unpack(body)),
+    Kind.WORD: lambda request, body: Word(request, *_WORD.unpack(body)),
     Kind.READY: lambda _, body: _ready(**json.loads(body)),
     **{kind: partial(_object, message) for kind, message in _OBJECTS.items()},
 }

@@ -17,7 +17,7 @@ from media.engine.segment import Segment
 from media.session.making import AHEAD_MS
 from media.session.play import Audio, Kind, Play, Sentencewise, Source
 from media.session.player import STALL_SECONDS, Player
-from media.speech.voice import Samples
+from media.speech.voice import Samples, Word
 from tests.support.callworld import Clock
 from tests.support.sessions import idle
 
@@ -484,3 +484,19 @@ async def test_a_graceful_interrupt_stops_what_is_made_ahead(stage: Stage) -> No
     stage.tick(3)
     assert stage.log == [("start", "a"), ("cut", "a"), ("end", "a")]
     assert stage.heard == [40]
+
+
+async def test_the_position_is_what_the_provider_says(stage: Stage) -> None:
+    async def marked() -> AsyncGenerator[Samples | Word, None]:
+        yield Word(0, 0)
+        yield Word(1, 60)
+        yield Word(2, 1000)
+        yield np.ones(20 * FRAME, np.int16)
+
+    play = await stage.say(marked, text="one two three four five")
+    stage.tick(2)
+    assert play.position == 0
+    stage.tick(3)
+    assert play.position == 1
+    stage.tick(12)
+    assert play.position == 1

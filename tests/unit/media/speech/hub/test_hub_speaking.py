@@ -10,7 +10,7 @@ from media.api.options import SynthesisOption
 from media.speech.hub import speaking, wire
 from media.speech.hub.client import Synthesis
 from media.speech.hub.providers import Step
-from media.speech.voice import Samples
+from media.speech.voice import Samples, Word
 from tests.support.speechhub import Script, hub, spelled, speller
 
 OPTION = SynthesisOption(provider="speller")
@@ -22,7 +22,18 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def read(synthesis: Synthesis) -> Samples:
-    return np.concatenate([np.zeros(0, np.int16), *[chunk async for chunk in synthesis]])
+    pieces = [piece async for piece in synthesis]
+    chunks = [piece for piece in pieces if not isinstance(piece, Word)]
+    return np.concatenate([np.zeros(0, np.int16), *chunks])
+
+
+async def some(synthesis: Synthesis, count: int) -> list[Samples]:
+    """The next chunks."""
+    chunks: list[Samples] = []
+    while len(chunks) < count:
+        if not isinstance(piece := await anext(synthesis), Word):
+            chunks.append(piece)
+    return chunks
 
 
 async def test_a_text_becomes_samples(tmp_path: Path) -> None:
@@ -43,6 +54,20 @@ async def test_long_texts_are_given_in_parts(tmp_path: Path, monkeypatch: pytest
         assert len(script.asked) >= len(text) // 60
 
 
+@pytest.mark.parametrize("streaming", [True, False])
+async def test_words_are_counted_over_all_parts(tmp_path: Path, streaming: bool) -> None:
+    async with hub(tmp_path, tts={"speller": speller(Script(), streaming=streaming)}) as place:
+        work = place.client.synthesise(None, OPTION, 8000)
+        work.feed("Hello you. ")
+        work.feed("Bye.")
+        work.end()
+        found = [piece async for piece in work if isinstance(piece, Word)]
+        indices = [word.index for word in found]
+        assert indices == sorted(indices)
+        assert set(indices) == {0, 1, 2}
+        assert [word.at for word in found] == sorted(word.at for word in found)
+
+
 async def test_another_rate_is_converted(tmp_path: Path) -> None:
     async with hub(tmp_path, tts={"speller": speller(Script(), hertz=24_000)}) as place:
         samples = await read(place.client.synthesise("a" * 240, OPTION, 8000))
@@ -57,11 +82,11 @@ async def test_a_text_that_comes_in_parts(tmp_path: Path, streaming: bool) -> No
         assert place.client.streams(OPTION) is streaming
         work = place.client.synthesise(None, OPTION, 8000)
         work.feed("Hello, ")
-        chunks = [await anext(work)]
+        chunks = await some(work, 1)
         work.feed("you.")
         work.end()
         samples = np.concatenate([*chunks, await read(work)])
-        assert spelled(samples).replace(" ", "") == "Hello,you."
+        assert spelled(samples) == ("Hello, you." if streaming else "Hello,you.")
         assert len(script.asked) == (1 if streaming else 2)
 
 
@@ -91,7 +116,7 @@ async def test_a_failure_behind_some_audio_ends_the_text(tmp_path: Path) -> None
     option = SynthesisOption(provider="speller", fallback="other")
     async with hub(tmp_path, tts={"speller": speller(script), "other": speller(Script(), "other")}) as place:
         work = place.client.synthesise("Hello", option, 8000)
-        chunks = [await anext(work) for _ in range(6)]
+        chunks = await some(work, 6)
         with pytest.raises(SpeechError, match="^speller: cut; the rest of the text is not spoken$"):
             await anext(work)
         assert spelled(np.concatenate(chunks)) == "Hel"
@@ -133,7 +158,7 @@ async def test_waiting_for_text_is_no_stall(tmp_path: Path) -> None:
     async with hub(tmp_path, settings, tts={"speller": speller(script, streaming=True)}) as place:
         work = place.client.synthesise(None, OPTION, 8000)
         work.feed("Hi")
-        chunks = [await anext(work) for _ in range(4)]
+        chunks = await some(work, 4)
         late = asyncio.get_running_loop().call_later(0.05, work.end)
         assert spelled(np.concatenate([*chunks, await read(work)])) == "Hi"
         assert late.when() <= asyncio.get_running_loop().time()

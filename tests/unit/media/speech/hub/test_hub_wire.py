@@ -24,6 +24,7 @@ MESSAGES = st.one_of(
     st.builds(wire.Credit, REQUEST, NUMBER),
     st.builds(wire.Ready, st.tuples(OFFER, OFFER), TEXT, TEXT),
     st.builds(wire.Chunk, REQUEST, PCM),
+    st.builds(wire.Word, REQUEST, NUMBER, NUMBER),
     st.builds(wire.Done, REQUEST, TEXT),
     st.builds(wire.Heard, REQUEST, TEXT, NUMBER, TEXT, NUMBER, NUMBER, st.booleans()),
     st.builds(wire.Trouble, REQUEST, TEXT, NUMBER),
