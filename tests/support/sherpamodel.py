@@ -19,8 +19,12 @@ def write(folder: Path) -> None:
     """Write the model into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "tokens.txt").write_text("<blk> 0\n▁hello 1\n<unk> 2\n", "utf-8")
-    encoder: dict[str, str | int]
-    encoder = {"model_type": "lstm", "num_encoder_layers": 1, "T": _FRAMES, "decode_chunk_len": _FRAMES}
+    encoder: dict[str, str | int] = {
+        "model_type": "lstm",
+        "num_encoder_layers": 1,
+        "T": _FRAMES,
+        "decode_chunk_len": _FRAMES,
+    }
     _save(folder / "encoder.onnx", _encoder(), encoder | {"rnn_hidden_size": 1, "d_model": 1})
     _save(folder / "decoder.onnx", _decoder(), {"vocab_size": _VOCABULARY, "context_size": _CONTEXT})
     _save(folder / "joiner.onnx", _joiner(), {"joiner_dim": 1})

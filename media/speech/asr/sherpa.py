@@ -28,6 +28,7 @@ class Sherpa:
     about: ClassVar[About] = About(
         "sherpa-onnx, on this machine: streaming recognition of many languages; needs a model in speech.models",
         package="sherpa_onnx",
+        local=True,
         extra="sherpa",
     )
 

@@ -31,6 +31,7 @@ class Vosk:
     about: ClassVar[About] = About(
         "Vosk, on this machine: streaming recognition of many languages; needs a model in speech.models",
         package="vosk",
+        local=True,
         extra="vosk",
     )
 

@@ -24,8 +24,9 @@ WAIT_SECONDS = 5.0
 """How long a request waits for a speech process that is being restarted."""
 DELAY = 0.1
 """Seconds between two tries to connect."""
-STUCK_BYTES = 8_000_000
-"""Audio that the speech process has not read; beyond that it is taken for dead."""
+STUCK_SECONDS = 10.0
+"""For so long the speech process may be behind with reading; then it is taken for dead. A moment without a processor
+must not do: all calls of the worker would begin anew at once, which takes more time than it had too little of."""
 SAMPLE_RATES = (8000, 16_000)
 
 
@@ -300,6 +301,7 @@ class _Connection(asyncio.Protocol):
         self._decoder = wire.Decoder()
         self._transport: asyncio.WriteTransport | None = None
         self._out = bytearray()
+        self._behind: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """It is open."""
@@ -316,9 +318,25 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         """It is closed."""
+        self.resume_writing()
         self._transport = None
         if not self.over.done():
             self.over.set_result(None)
+
+    def pause_writing(self) -> None:
+        """The speech process is behind with reading."""
+        self._behind = self._loop.call_later(STUCK_SECONDS, self._stuck)
+
+    def resume_writing(self) -> None:
+        """It has read nearly all."""
+        if self._behind is not None:
+            self._behind.cancel()
+            self._behind = None
+
+    def _stuck(self) -> None:
+        self._behind = None
+        log.error("the speech process has been behind with reading for %g s; connecting again", STUCK_SECONDS)
+        self.abort()
 
     def send(self, order: wire.Order) -> None:
         """Send with whatever else is sent in this moment. Raises SpeechError when it is too long."""
@@ -336,9 +354,6 @@ class _Connection(asyncio.Protocol):
         out, self._out = self._out, bytearray()
         if self._transport is not None:
             self._transport.write(out)
-            if self._transport.get_write_buffer_size() > STUCK_BYTES:
-                log.error("the speech process reads nothing any more")
-                self.abort()
 
 
 def _camel(field: str) -> str:
