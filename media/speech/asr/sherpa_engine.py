@@ -89,8 +89,6 @@ class _Stream:
         self._rest = b""
         self._samples = 0
         self._index = 0
-        self._base = 0
-        """ms of the stream at which the recogniser's times begin."""
         self._text = ""
 
     @property
@@ -122,7 +120,6 @@ class _Stream:
         yield from self._result(final=over)
         if over:
             self._recogniser.reset(self.handle)
-            self._base = self._now
             self._text = ""
 
     def last(self) -> Iterator[dict[str, Any]]:
@@ -135,7 +132,8 @@ class _Stream:
         if not text or (text == self._text and not final):
             return
         self._text = text
-        times = [self._base + round(1000 * time) for time in result.timestamps] or [self._base]
+        # Times of tokens count from the last endpoint, which is at `start_time`.
+        times = [round(1000 * (result.start_time + time)) for time in result.timestamps or [0.0]]
         begin, end = min(times[0], self._now), min(times[-1] + _AFTER_TOKEN_MS, self._now)
         yield {"index": self._index, "text": text, "start": begin, "end": end, "final": final}
         self._index += final

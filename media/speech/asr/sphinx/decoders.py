@@ -4,6 +4,7 @@ With a grammar a decoder takes 27 MB, whatever the grammar is, and it is changed
 model 91 MB.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,29 @@ _SILENCE, _WORD = 0.5, 0.05
 figures: docs/providers/local-recognition.md)."""
 _VARIANTS = 8
 _VOWEL = "AEIOU"
+
+
+_FRAME_MS = 10
+"""The decoder's own."""
+_FILLERS = "<[(+"
+"""What names of silence and noise begin with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hypothesis:
+    """What a decoder understood."""
+
+    text: str
+    score: float
+    """Mean of all frames, against the best sound of all; a logarithm: 0 is perfect, and words that were not said are
+    far below."""
+    ms: int
+    """How long its words last."""
+    longest: int
+    """How long the longest of them lasts, in ms."""
+
+
+NOTHING = Hypothesis("", -1.0, 0, 0)
 
 
 class Decoding:
@@ -77,19 +101,18 @@ class Decoding:
         """s16le at 16 kHz."""
         self._decoder.process_raw(pcm)
 
-    def so_far(self) -> tuple[str, float]:
-        """What was understood so far, and the mean score of a frame against the best sound of all.
-
-        The score is a logarithm: 0 is perfect, and words that were not said are far below.
-        """
+    def so_far(self) -> Hypothesis:
+        """What was understood so far."""
         found = self._decoder.hyp()
         if found is None or not found.hypstr:
-            return "", -1.0
+            return NOTHING
         score = float(np.log(max(found.score, 1e-300))) / max(1, self._decoder.n_frames())
-        return str(found.hypstr), score
+        words = (segment for segment in self._decoder.seg() if segment.word[0] not in _FILLERS)
+        lengths = [(word.end_frame - word.start_frame + 1) * _FRAME_MS for word in words]
+        return Hypothesis(str(found.hypstr), score, sum(lengths), max(lengths, default=0))
 
-    def end(self) -> tuple[str, float]:
-        """End the utterance; the same of all of it."""
+    def end(self) -> Hypothesis:
+        """End the utterance; what was understood of all of it."""
         self._decoder.end_utt()
         return self.so_far()
 

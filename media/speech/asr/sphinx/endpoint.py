@@ -37,9 +37,10 @@ class State(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """An utterance begins with the frame `start`."""
+    """An utterance begins with the frame `start`; the first loud one is `loud`."""
 
     start: int
+    loud: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ class Endpointer:
         first = at - len(self._onset) + 1 + list(self._onset).index(True)
         self._start = max(self._free, first - LEAD_FRAMES)
         self._last_loud, self._peak = at, level
-        return Begun(self._start)
+        return Begun(self._start, first)
 
     def _speaking(self, at: int, level: float) -> Ended | None:
         self._peak = max(self._peak, level)

@@ -31,11 +31,13 @@ class PocketsphinxEngine(Engine):
         self._judge = Decoding(grammar=True)
         """Tries grammars; it is never lent, so that a bad one is refused at once."""
         self._streams: dict[int, _Stream] = {}
+        self._freed = False
+        """Whether a decoder was given back since the last step began."""
 
     @property
     def busy(self) -> bool:
-        """Never: each step works off all that there is; utterances without a decoder wait for audio of others."""
-        return False
+        """Whether an utterance waits for a decoder, and the last step may have set one free."""
+        return self._freed and any(stream.waiting for stream in self._streams.values())
 
     def open(self, stream: int, parameters: Parameters) -> None:
         """Begin a stream; its grammar is tried."""
@@ -58,12 +60,16 @@ class PocketsphinxEngine(Engine):
     def cancel(self, stream: int) -> None:
         """Give its decoders back."""
         self._streams.pop(stream).drop()
+        self._freed = True
 
     def step(self) -> Iterable[Report]:
-        """Decode all that there is."""
+        """Decode all that there is, as far as there are decoders."""
+        self._freed = False
         for number, stream in list(self._streams.items()):
+            before = stream.waiting
             for fields in stream.advance():
                 yield Told(number, fields)
+            self._freed |= stream.waiting < before
             if stream.done:
                 del self._streams[number]
                 yield Done(number)
@@ -92,6 +98,11 @@ class _Stream:
         """Whether nothing will come any more."""
         return self._finished and not self._utterances
 
+    @property
+    def waiting(self) -> int:
+        """Utterances that are over, and not told for good."""
+        return len(self._utterances) - self._endpointer.speaking
+
     def add(self, data: bytes) -> None:
         """s16le, in any pieces."""
         data = self._rest + data
@@ -109,8 +120,8 @@ class _Stream:
         if growing is not None:
             growing.add(frame, self._endpointer.noise)
         match event:
-            case Begun(start):
-                utterance = Utterance(self._pool, self._grammar, self._threshold, self._line, start)
+            case Begun(start, loud):
+                utterance = Utterance(self._pool, self._grammar, self._threshold, self._line, start, loud)
                 for kept in list(self._kept)[start - self._frame :]:
                     utterance.add(kept, self._endpointer.noise)
                 self._utterances.append(utterance)

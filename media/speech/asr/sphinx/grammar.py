@@ -94,7 +94,7 @@ class _Rules:
         body = _HEADER.sub("", _COMMENT.sub(" ", jsgf), count=1)
         self._rules: dict[str, list[str]] = {}
         self._root: str | None = None
-        self._size = 0
+        self._size = _Size()
         for statement in _statements(body):
             self._add(statement)
 
@@ -123,66 +123,67 @@ class _Rules:
     def _expand(self, name: str, above: tuple[str, ...]) -> str:
         if name not in self._rules:
             raise _wrong(f"the rule {name} is used and not there")
-        if name in above or len(above) > _MAX_DEPTH:
+        if name in above:
             raise _wrong(f"the rule {name} uses itself; use * or + to repeat")
-        reader = _Reader(
-            name, self._rules[name], lambda rule: self._expand(rule, (*above, name)), self._count
-        )
+        reader = _Reader(name, self._rules[name], self._size, lambda rule: self._expand(rule, (*above, name)))
         return reader.alternatives_to_end()
 
-    def _count(self) -> None:
-        self._size += 1
-        if self._size > MAX_WORDS:
-            raise _wrong(f"rules written out, it has more than {MAX_WORDS} words")
+
+@dataclass(slots=True)
+class _Size:
+    """What must not grow without bound, over all rules as they are written out."""
+
+    words: int = 0
+    depth: int = 0
 
 
 class _Reader:
     """Reads the right side of one rule: alternatives of sequences of items."""
 
-    def __init__(
-        self, name: str, tokens: list[str], expand: Callable[[str], str], count: Callable[[], None]
-    ) -> None:
+    def __init__(self, name: str, tokens: list[str], size: _Size, expand: Callable[[str], str]) -> None:
         self._name = name
         self._tokens = [*tokens, ";"]
         self._at = 0
+        self._size = size
         self._expand = expand
-        self._count = count
 
     def alternatives_to_end(self) -> str:
         """All of it."""
-        text = self._alternatives(0)
+        text = self._alternatives()
         if self._tokens[self._at] != ";":
             raise self._error(f"{self._tokens[self._at]!r} is too much")
         return text
 
-    def _alternatives(self, depth: int) -> str:
-        if depth > _MAX_DEPTH:
-            raise self._error("groups are nested too deeply")
-        found = [self._sequence(depth)]
+    def _alternatives(self) -> str:
+        self._size.depth += 1
+        if self._size.depth > _MAX_DEPTH:
+            raise self._error("groups and rules are nested too deeply")
+        found = [self._sequence()]
         while self._tokens[self._at] == "|":
             self._at += 1
-            found.append(self._sequence(depth))
+            found.append(self._sequence())
+        self._size.depth -= 1
         return f"({' | '.join(found)})"
 
-    def _sequence(self, depth: int) -> str:
+    def _sequence(self) -> str:
         weight = ""
         if self._tokens[self._at].startswith("/"):
             weight = f"{self._tokens[self._at]} "
             self._at += 1
         items: list[str] = []
         while self._tokens[self._at] not in (";", "|", ")", "]"):
-            items.append(self._item(depth))
+            items.append(self._item())
         if not items:
             raise self._error("an alternative is empty")
         return weight + " ".join(items)
 
-    def _item(self, depth: int) -> str:
+    def _item(self) -> str:
         item = self._tokens[self._at]
         self._at += 1
         match item:
             case "(" | "[":
                 closing = {"(": ")", "[": "]"}[item]
-                inner = self._alternatives(depth + 1)
+                inner = self._alternatives()
                 if self._tokens[self._at] != closing:
                     raise self._error(f"{closing!r} is missing")
                 self._at += 1
@@ -196,7 +197,9 @@ class _Reader:
             case _ if item.startswith("/"):
                 raise self._error("a weight stands before an alternative only")
             case _:
-                self._count()
+                self._size.words += 1
+                if self._size.words > MAX_WORDS:
+                    raise _wrong(f"rules written out, it has more than {MAX_WORDS} words")
                 item = item.lower()
         if self._tokens[self._at] in ("*", "+"):
             item = f"({item}) {self._tokens[self._at]}"

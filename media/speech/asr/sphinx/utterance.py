@@ -7,7 +7,7 @@ from math import exp
 import numpy as np
 
 from media.speech.asr.sphinx import sound
-from media.speech.asr.sphinx.decoders import Decoding, Pool
+from media.speech.asr.sphinx.decoders import Decoding, Hypothesis, Pool
 from media.speech.asr.sphinx.endpoint import FRAME_MS
 from media.speech.asr.sphinx.grammar import Grammar
 
@@ -18,6 +18,12 @@ DELTA_EVERY = 10
 _MIDDLE, _MIDDLE_OF_LOOP, _WIDTH = -0.0028, -0.0032, 0.0004
 """Scores of a frame: where confidence is 0.5, for a choice and for a grammar that repeats, and how steep it is there.
 Chosen so that nearly all words of the grammar lie above (see bench/recognition.py)."""
+
+COVERED, COVERED_SO_FAR = 0.65, 0.5
+"""Share of what was loud that the words of a grammar must take up: noise and other words leave much of it."""
+
+LONGEST_WORD_MS = 1200
+"""No word lasts longer; steady noise does, as if it were one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +41,14 @@ class Utterance:
     """Grows by `add` until `finish`. `advance` decodes what is there, as soon as a decoder of `pool` is free."""
 
     def __init__(
-        self, pool: Pool, grammar: Grammar | None, threshold: float, line: sound.Line, start: int
+        self, pool: Pool, grammar: Grammar | None, threshold: float, line: sound.Line, start: int, loud: int
     ) -> None:
         self._pool = pool
         self._grammar = grammar
         self._threshold = threshold
         self._line = line
         self._start = start
+        self._loud = loud
         self._audio: list[sound.Samples] = []
         self._waiting = 0
         """Index in `_audio` of what is not decoded yet."""
@@ -96,23 +103,32 @@ class Utterance:
             self._waiting = len(self._audio)
             decoding.feed(sound.widened(fresh, self._gain, self._rng))
         if self._end is not None:
-            text, score = decoding.end()
+            hypothesis = decoding.end()
             mean = decoding.mean
             self._release(decoding)
-            for understood in self._understood(text, score, self._end, final=True):
+            for understood in self._understood(hypothesis, self._end, final=True):
                 self._line.learn(self._usual, mean)
                 yield understood
         elif self._waiting - self._looked >= DELTA_EVERY:
             self._looked = self._waiting
-            text, score = decoding.so_far()
-            if text != self._told:
-                yield from self._understood(text, score, self._start + self._waiting, final=False)
+            hypothesis = decoding.so_far()
+            if hypothesis.text != self._told:
+                yield from self._understood(hypothesis, self._start + self._waiting, final=False)
 
-    def _understood(self, text: str, score: float, end: int, *, final: bool) -> Iterator[Understood]:
-        sure = None if self._grammar is None else round(confidence(score, loop=self._grammar.loop), 3)
-        if text and (sure is None or sure >= self._threshold):
-            self._told = text
-            yield Understood(text, self._start * FRAME_MS, end * FRAME_MS, final, sure if final else None)
+    def _understood(self, hypothesis: Hypothesis, end: int, *, final: bool) -> Iterator[Understood]:
+        """`hypothesis`, if it is certain enough, and its words are what was loud."""
+        sure = None
+        if self._grammar is not None:
+            sure = round(confidence(hypothesis.score, loop=self._grammar.loop), 3)
+            covered = hypothesis.ms / ((end - self._loud) * FRAME_MS)
+            least = COVERED if final else COVERED_SO_FAR
+            if sure < self._threshold or covered < least or hypothesis.longest > LONGEST_WORD_MS:
+                return
+        if hypothesis.text:
+            self._told = hypothesis.text
+            yield Understood(
+                hypothesis.text, self._start * FRAME_MS, end * FRAME_MS, final, sure if final else None
+            )
 
     def _release(self, decoding: Decoding) -> None:
         self._pool.give_back(decoding)
