@@ -1,4 +1,4 @@
-"""vosk: what is refused, and how its results are read; it was never run with a model here."""
+"""vosk: what is refused, and how its results are read. There is no model to run it with."""
 
 import importlib.util
 from collections.abc import AsyncIterator
@@ -13,6 +13,7 @@ import pytest_asyncio
 from control.errors import ProviderError
 from media.api.options import TranscriptionOption
 from media.speech.asr.vosk import Vosk, phrases
+from media.speech.asr.vosk_engine import final, plain
 from media.speech.provider import Context
 
 
@@ -71,3 +72,21 @@ def test_grammars() -> None:
     assert phrases(option()) is None
     assert phrases(option(grammar="YesNo")) == ["yes", "no"]
     assert phrases(option(grammar=["Sales, please!"])) == ["sales please"]
+
+
+def word(text: str, start: float, end: float, conf: float) -> dict[str, object]:
+    return {"word": text, "start": start, "end": end, "conf": conf}
+
+
+def test_results_have_times_and_confidence_of_their_words() -> None:
+    words = [word("[unk]", 0.5, 0.9, 1.0), word("yes", 1.0, 1.25, 0.9), word("please", 1.3, 1.8, 0.7)]
+    told = final({"text": "[unk] yes please", "result": words}, 400, 1790)
+    expected = {"text": "yes please", "start": 1000, "end": 1790, "final": True, "confidence": 0.8}
+    assert told == expected
+
+
+def test_results_without_words_are_left_out() -> None:
+    assert final({"text": ""}, 0, 10) is None
+    assert final({"text": "[unk]"}, 0, 10) is None
+    assert final({"text": "yes"}, 3, 10) == {"text": "yes", "start": 3, "end": 10, "final": True}
+    assert plain("[unk] so [unk]") == "so"
