@@ -9,9 +9,10 @@ import json
 import os
 import struct
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import uvloop
@@ -53,6 +54,9 @@ def masked(opcode: int, payload: bytes) -> bytes:
 class Socket(asyncio.Protocol):
     """One bot."""
 
+    option: ClassVar[Mapping[str, object]] = {"codec": "pcm", "vad": {}}
+    """Of its call."""
+
     def __init__(self, number: int, host: str, tally: Tally, sound: str) -> None:
         self._number, self._host, self._tally, self._sound = number, host, tally, sound
         self._buffer = bytearray()
@@ -85,7 +89,7 @@ class Socket(asyncio.Protocol):
                 return
             del buffer[: end + 4]
             self._open = True
-            self.command(command="invite", option={"codec": "pcm", "vad": {}})
+            self.command(command="invite", option=self.option)
         at = 0
         while len(buffer) - at >= 2:
             size, head = buffer[at + 1], 2
@@ -109,13 +113,14 @@ class Socket(asyncio.Protocol):
             tally.frames += 1
             tally.bytes += size
         elif opcode == TEXT:
-            self._event(json.loads(buffer[start : start + size]))
+            self.event(json.loads(buffer[start : start + size]))
         elif opcode == PING and self.transport is not None:
             self.transport.write(masked(0xA, bytes(buffer[start : start + size])))
         elif opcode == CLOSE:
             tally.closed += 1
 
-    def _event(self, event: dict[str, object]) -> None:
+    def event(self, event: dict[str, Any]) -> None:
+        """What an event asks of the bot."""
         match event["event"]:
             case "answer":
                 self._tally.answered += 1

@@ -19,6 +19,8 @@ class Speech(BaseModel):
     """Voice of espeak for those who name none."""
     models: Path = Path("models")
     """Folder of models of local providers."""
+    stall_seconds: Annotated[float, Field(gt=0, le=120)] = 8.0
+    """How long a provider may owe audio of a text, or a word of what was said, before it counts as stalled."""
 
 
 class ProviderFields(BaseModel):

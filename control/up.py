@@ -195,7 +195,8 @@ async def run(
 
 
 def _remove_sockets(settings: Settings) -> None:
-    """Remove Kamailio's socket and its clients', which killed processes leave behind."""
+    """Remove the sockets that killed processes leave behind: Kamailio's with its clients', and that of speech."""
+    settings.speech_socket.unlink(missing_ok=True)
     path = settings.rpc_socket
     for left in path.parent.glob(f"{path.name}*"):
         left.unlink()

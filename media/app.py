@@ -41,9 +41,11 @@ from media.session.session import Session
 from media.session.state import Parting, State
 from media.sounds import Sounds
 from media.speech.cache import SpeechCache
+from media.speech.catalogue import names
 from media.speech.eou.http import RemoteDetector
 from media.speech.hub.client import SpeechHub
 from media.speech.precache import Precache
+from media.speechtimes import SpeechTimes
 from media.store import Memory, Store
 
 log = logging.getLogger(__name__)
@@ -76,6 +78,7 @@ class Worker:
         self.recorder = Recorder(settings.media.recordings, self._post)
         self.records = Records(settings.records, settings.media.recordings, self.name)
         self.speech = SpeechHub(settings.speech_socket)
+        self.speech_times = SpeechTimes(names)
         self.turn_detector = RemoteDetector(allow_private=settings.media.allow_private_urls)
         self.fetcher = Fetcher(
             allow_private=settings.media.allow_private_urls, max_bytes=settings.media.max_file_bytes
@@ -106,6 +109,7 @@ class Worker:
             self.engine,
             self.legs,
             self.speech,
+            self.speech_times,
             self.turn_detector,
             self.sounds,
             self.spoken,

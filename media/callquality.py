@@ -1,6 +1,7 @@
 """How the calls that ended sounded, as Prometheus histograms."""
 
 from bisect import bisect_left
+from collections.abc import Sequence
 from itertools import accumulate
 
 from prometheus_client.core import HistogramMetricFamily
@@ -27,10 +28,14 @@ class Histogram:
 
     def family(self) -> HistogramMetricFamily:
         """The metric as it is now."""
-        labels = [f"{bound:g}" for bound in self._bounds] + ["+Inf"]
         family = HistogramMetricFamily(self._name, self._documentation)
-        family.add_metric([], list(zip(labels, accumulate(self._counts), strict=True)), self._sum)
+        self.add_to(family, [])
         return family
+
+    def add_to(self, family: HistogramMetricFamily, labels: Sequence[str]) -> None:
+        """Be a part of `family`, with these values of its labels."""
+        bounds = [f"{bound:g}" for bound in self._bounds] + ["+Inf"]
+        family.add_metric(labels, list(zip(bounds, accumulate(self._counts), strict=True)), self._sum)
 
 
 class CallQuality:

@@ -56,6 +56,7 @@ class Metrics(Collector):
             "sidecall_codec_errors", "Packets and frames that a codec refused.", worker.engine.codec_errors
         )
         yield from worker.call_quality.collect()
+        yield from worker.speech_times.collect()
         yield from worker.records.collect()
         reports = CounterMetricFamily(
             "sidecall_rtcp_packets", "RTCP datagrams of all calls.", labels=["outcome"]

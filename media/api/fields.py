@@ -140,9 +140,18 @@ def _interrupt(value: str) -> str:
     return value.lower()
 
 
-def _grammar(value: str | list[str] | None) -> str | list[str] | None:
-    if value is not None and not 0 < sum(map(len, value)) <= MAX_GRAMMAR:
+def _grammar(value: object) -> object:
+    if value is None:
+        return None
+    texts = value if isinstance(value, list) else [value]
+    odd = next((text for text in texts if not isinstance(text, str)), None)
+    if odd is not None or None in texts:
+        got = kind(odd) if texts is not value else f"a list with {kind(odd)}"
+        raise ValueError(f"must be text or a list of texts, got {got}")
+    if not 0 < sum(map(len, texts)) <= MAX_GRAMMAR:
         raise ValueError(f"must have 1 to {MAX_GRAMMAR} characters")
+    if value is texts and max(map(len, texts)) > MAX_LINE:
+        raise ValueError(f"must have phrases of at most {MAX_LINE} characters")
     return value
 
 
@@ -204,7 +213,13 @@ InterruptOn = Annotated[
 ]
 """What interrupts playing."""
 Grammar = Annotated[
-    str | list[Annotated[str, StringConstraints(max_length=MAX_LINE)]] | None, AfterValidator(_grammar)
+    str | list[str] | None,
+    BeforeValidator(
+        _grammar,
+        json_schema_input_type=Annotated[str, Field(min_length=1, max_length=MAX_GRAMMAR)]
+        | list[Annotated[str, Field(max_length=MAX_LINE)]]
+        | None,
+    ),
 ]
 """What may be said: a name, phrases, or JSGF."""
 Text = Annotated[str, Field(max_length=MAX_TEXT)]

@@ -162,9 +162,10 @@ class EouOption(Model):
     """``eou``: tells when the caller has finished a turn."""
 
     type: Line | None = None
-    """Name of the detector; the operator's choice when absent."""
+    """``local`` or ``http``; any other name needs an `endpoint`. Absent: ``http`` with an `endpoint`, else
+    ``local``."""
     endpoint: Url | None = None
-    """Address of its server, where it has one."""
+    """Address of the server that is asked."""
     secret_id: Secret = None
     """Name of the key there; never shown again."""
     secret_key: Secret = None
@@ -306,6 +307,21 @@ class ReferOption(Model):
 
 
 M = TypeVar("M", bound=Model)
+P = TypeVar("P", bound=Provider)
+_ANY_PROVIDERS = frozenset({"language", "speed", "volume", "grammar", "gate", "start_when_answer"})
+"""Fields that mean the same to every provider."""
+
+
+def for_any(option: P, **given: Any) -> P:
+    """What of `option` means the same to any provider, and `given`."""
+    kept = {name: getattr(option, name) for name in option.model_fields_set & _ANY_PROVIDERS}
+    return type(option)(**{**kept, **given})
+
+
+def instead(base: P | None, over: P | None) -> P | None:
+    """`overlay`; where `over` names another provider, keys, addresses and voices of `base` are not for that one."""
+    changed = base is not None and over is not None and over.provider not in (None, base.provider)
+    return overlay(for_any(base) if changed and base is not None else base, over)
 
 
 def overlay(base: M | None, over: M | None) -> M | None:

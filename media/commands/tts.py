@@ -7,7 +7,7 @@ from pydantic import model_validator
 
 from control.errors import CommandError, SpeechError
 from media.api.fields import MAX_TEXT, Line
-from media.api.options import SynthesisOption, overlay
+from media.api.options import SynthesisOption, instead, overlay
 from media.commands.playing import Playing
 from media.session import given
 from media.session.play import Source
@@ -86,7 +86,7 @@ class Tts(Playing):
 
     def spoken(self, call: SynthesisOption | None) -> SynthesisOption | None:
         """How to speak: the keys of the call's ``tts`` under those of `option` under `speaker`."""
-        option = overlay(call, self.option)
+        option = instead(call, self.option)
         if self.speaker is not None:
             option = overlay(option, SynthesisOption(speaker=self.speaker))
         return option

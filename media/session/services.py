@@ -13,6 +13,7 @@ from media.sounds import Sounds
 from media.speech.cache import SpeechCache
 from media.speech.eou.http import RemoteDetector
 from media.speech.service import Speech
+from media.speechtimes import SpeechTimes
 
 if TYPE_CHECKING:
     from media.session.session import Session
@@ -26,6 +27,7 @@ class Services:
     engine: Engine
     legs: LegClient
     speech: Speech
+    speech_times: SpeechTimes
     turn_detector: RemoteDetector
     sounds: Sounds
     spoken: SpeechCache

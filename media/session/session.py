@@ -236,6 +236,8 @@ class Session:
 
     def send(self, event: events.Event) -> None:
         """Tell the bot."""
+        if isinstance(event, events.Metrics):
+            self.services.speech_times.told(event)
         text = events.encode(event)
         self.journal.event(text)
         self._outbox.send(text)

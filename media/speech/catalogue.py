@@ -91,7 +91,7 @@ class Catalogue:
         name = option.provider or self.default(kind)
         about: About = self.entry(kind, name).about
         base = type(option).model_validate(self.configured(kind, name))
-        trusted = option.endpoint is None or option.endpoint == base.endpoint
+        trusted = about.local or option.endpoint is None or option.endpoint == base.endpoint
         if trusted:
             fields = {need.field: self.environ.get(need.env) for need in (*about.needs, *about.reads)}
             unset = {key: value for key, value in fields.items() if value and getattr(base, key) is None}
@@ -117,6 +117,11 @@ class Catalogue:
             for need in entry.about.needs
             if not configured.get(need.field) and not self.environ.get(need.env)
         )
+
+
+def names(kind: str) -> frozenset[str]:
+    """The names of all providers of ``asr`` or ``tts`` that are installed; none is loaded."""
+    return frozenset(point.name for point in entry_points(group=f"sidecall.{kind}"))
 
 
 def _entry(kind: Kind, point: EntryPoint) -> Entry:

@@ -16,6 +16,8 @@ from control.errors import ProviderError
 
 CONNECT_SECONDS = 5.0
 SEND_SECONDS = 5.0
+READ_SECONDS = 15.0
+"""Between two pieces of an answer."""
 PING_SECONDS = 10.0
 """Between pings; a provider that answers none for half of it is gone."""
 MAX_MESSAGE = 4_194_304
@@ -129,7 +131,7 @@ async def post(
     method: str = "POST",
 ) -> AsyncGenerator[bytes, None]:
     """The answer to a request, piece by piece. Raises ProviderError, with the provider's words where it gave some."""
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=15)
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=READ_SECONDS)
     try:
         async with http.request(
             method, url, headers=headers, data=data, timeout=timeout, allow_redirects=False
@@ -137,10 +139,23 @@ async def post(
             if response.status != 200:
                 words = (await response.content.read(4096)).decode("utf-8", "replace")
                 raise refused(provider, response.status, words)
-            async for piece in response.content.iter_any():
+            while piece := await _piece(provider, response.content):
                 yield piece
     except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
         raise failure(provider, error) from error
+
+
+async def _piece(provider: str, content: aiohttp.StreamReader) -> bytes:
+    """What comes next of an answer; nothing at its end. Raises ProviderError."""
+    try:
+        # aiohttp drops its own time-out, and may wait for ever, when the framing of the answer is broken.
+        async with asyncio.timeout(READ_SECONDS):
+            return await content.readany()
+    except TimeoutError:
+        raise ProviderError(f"{provider}: its answer stopped for {READ_SECONDS:g} s", 504) from None
+    except RuntimeError as error:
+        # This is what aiohttp says when such an answer is read after the connection was closed.
+        raise ProviderError(f"{provider}: its answer broke off") from error
 
 
 def refused(provider: str, status: int, words: str = "") -> ProviderError:
@@ -161,6 +176,8 @@ def closed(provider: str, code: int, words: str = "") -> ProviderError:
 def failure(provider: str, error: BaseException) -> ProviderError:
     """Why there is no connection, without addresses and keys."""
     match error:
+        case aiohttp.WSServerHandshakeError(status=status) if status < 300:
+            return ProviderError(f"{provider}: it answered {status} where a WebSocket was to begin")
         case aiohttp.WSServerHandshakeError(status=status, headers=headers):
             return refused(provider, status, headers.get(_WORDS, "") if headers else "")
         case TimeoutError():

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from control.config import load
 from media.speech.catalogue import TONES, Catalogue, Entry, Kind
+from media.speech.provider import Need
+
+KEY = "secret_key"
 
 
 def lines(catalogue: Catalogue) -> list[str]:
@@ -31,7 +34,8 @@ def objects(catalogue: Catalogue) -> list[dict[str, object]]:
             "state": _state(catalogue, entry),
             "summary": entry.about.summary,
             "needs": {need.field: need.env for need in entry.about.needs},
-            "missing": list(catalogue.missing(entry)),
+            "reads": {need.field: need.env for need in entry.about.reads},
+            "missing": [need.field for need in _missing(catalogue, entry)],
             "reason": entry.reason,
         }
         for kind in Kind
@@ -49,16 +53,28 @@ def _of(catalogue: Catalogue, kind: Kind) -> list[Entry]:
 def _state(catalogue: Catalogue, entry: Entry) -> str:
     if entry.reason is not None:
         return "missing"
-    return "needs key" if catalogue.missing(entry) else "ready"
+    return "needs key" if _missing(catalogue, entry) else "ready"
+
+
+def _missing(catalogue: Catalogue, entry: Entry) -> list[Need]:
+    """What neither settings nor environment have: all that is needed, and the key of a vendor whose interface others
+    offer without one, unless the settings name such an endpoint."""
+    missing = set(catalogue.missing(entry))
+    configured = catalogue.configured(entry.kind, entry.name)
+    keys = [need for need in entry.about.reads if need.field == KEY and not configured.get("endpoint")]
+    unset = [need for need in keys if not configured.get(KEY) and not catalogue.environ.get(need.env)]
+    return [need for need in entry.about.needs if need.field in missing] + unset
 
 
 def _needs(catalogue: Catalogue, entry: Entry) -> list[str]:
     """What is to be done before it can be used."""
     if entry.reason is not None:
         return [entry.reason]
-    missing = catalogue.missing(entry)
-    envs = {need.field: need.env for need in entry.about.needs}
-    return [f"set {field} in [providers.{entry.name}], or {envs[field]}" for field in missing]
+    return [
+        f"set {need.field} in [providers.{entry.name}], or {need.env}"
+        + (", unless its endpoint takes none" if need in entry.about.reads else "")
+        for need in _missing(catalogue, entry)
+    ]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -36,6 +36,8 @@ class About:
     """Importable package that must be installed: ``sherpa_onnx``."""
     extra: str | None = None
     """The extra of ours that installs it: ``pip install 'sidecall[sherpa]'``."""
+    local: bool = False
+    """Whether it runs on this machine: an ``endpoint`` means nothing to it, and it is constructed only once."""
 
 
 @dataclass(frozen=True, slots=True)

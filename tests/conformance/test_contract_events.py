@@ -29,11 +29,18 @@ SPEECH: dict[str, events.Event] = {
     ),
     "eou": events.Eou(track_id="track-abc123", timestamp=1640995200000, completed=True),
     "asrFinal": events.AsrFinal(
-        track_id="s.1", timestamp=1, index=1, start_time=1, end_time=2, text="Hello", task_id="t"
+        track_id="s.1",
+        timestamp=1,
+        index=1,
+        start_time=1,
+        end_time=2,
+        text="Hello",
+        task_id="t",
+        confidence=0.9,
     ),
     "asrDelta": events.AsrDelta(track_id="s.1", timestamp=1, index=1, start_time=1, end_time=2, text="He"),
 }
-"""Events of providers that are not there yet; see the table."""
+"""Events that need somebody who speaks: test_contract_speech.py makes them happen."""
 UTC = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 Scenario = Callable[[Lab], Awaitable[Bot]]
 """Runs a call to its end and returns the bot with all that it was told."""

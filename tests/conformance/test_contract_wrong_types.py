@@ -22,6 +22,8 @@ VALUES: dict[str, object] = {
 }
 ALSO: dict[tuple[str, str], frozenset[str]] = {
     ("ringing", "recorder"): frozenset({"boolean"}),
+    **{(name, "option.interrupt"): frozenset({"text"}) for name in ("invite", "accept")},
+    **{(name, "option.answerMachineDetection"): frozenset({"boolean"}) for name in ("invite", "accept")},
 }
 """Kinds that a field takes besides those of its type."""
 FIELDS = {

@@ -54,9 +54,7 @@ async def call(system: System) -> bool:
     return True
 
 
-@pytest.mark.parametrize(
-    "what", ["kamailio", "rtpengine", "control", "media", "media.speech.hub", "media.speech.local"]
-)
+@pytest.mark.parametrize("what", ["kamailio", "rtpengine", "control", "media", "media.speech.hub"])
 async def test_whatever_dies_comes_back(tmp_path: Path, what: str) -> None:
     async with running_system(tmp_path) as system:
         assert await call(system)

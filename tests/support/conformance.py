@@ -30,6 +30,8 @@ OPTIONS: tuple[type[BaseModel], ...] = (
     options.TranscriptionOption,
     options.SynthesisOption,
     options.EouOption,
+    options.InterruptOption,
+    options.AmdOption,
     options.SipOption,
     options.DtmfOption,
 )

@@ -104,7 +104,7 @@ def _copied(value: Json, way: Way) -> tuple[Json, Json]:
 
 
 def kinds(annotation: Any) -> frozenset[str]:
-    """The JSON kinds that a field of this type takes: text, boolean, number, object."""
+    """The JSON kinds that a field of this type takes: text, boolean, number, object, list."""
     origin = get_origin(annotation)
     if origin is Annotated:
         return kinds(get_args(annotation)[0])
@@ -112,6 +112,8 @@ def kinds(annotation: Any) -> frozenset[str]:
         return frozenset().union(*map(kinds, get_args(annotation)))
     if annotation is type(None):
         return frozenset()
+    if origin is list:
+        return frozenset({"list"})
     if origin is dict or issubclass(annotation, BaseModel):
         return frozenset({"object"})
     plain = {str: "text", bool: "boolean", int: "number", float: "number"}
@@ -159,8 +161,14 @@ EXTENSIONS: dict[str, dict[str, str]] = {
     "hangup": {"trackId": "string", "quality": "object", "refer": "boolean"},
     "silence": {"speechStart": "number", "speechDuration": "number"},
     "eou": {"complete": "boolean"},
-    "asrFinal": {"taskId": "string"},
-    "asrDelta": {"taskId": "string"},
+    "asrFinal": {"taskId": "string", "confidence": "fraction"},
+    "asrDelta": {"taskId": "string", "confidence": "fraction"},
+    "answerMachineDetection": {
+        "result": "string",
+        "confidence": "fraction",
+        "tone": "string",
+        "beepTime": "number",
+    },
     "dtmf": {"refer": "boolean"},
     "hold": {"trackId": "string", "timestamp": "number", "onHold": "boolean", "refer": "boolean"},
     "inactivity": {"trackId": "string", "timestamp": "number"},
@@ -169,6 +177,7 @@ EXTENSIONS: dict[str, dict[str, str]] = {
 _PYTHON: dict[str, type] = {
     "string": str,
     "number": int,
+    "fraction": float,
     "boolean": bool,
     "object": dict,
     "attendee": dict,
@@ -177,7 +186,7 @@ _PYTHON: dict[str, type] = {
 
 
 def faults(event: Json) -> list[str]:
-    """What is not as documented in `event`: numbers are whole, nothing is null, and no field is unknown."""
+    """What is not as documented in `event`: only fractions are not whole, nothing is null, no field is unknown."""
     name = event["event"]
     known = EVENT_FIELDS.get(name, {})
     found = [

@@ -70,6 +70,25 @@ while True:
 )
 
 
+SPEECH = (
+    _HEAD
+    + """
+def leave(*_):
+    say('bye')
+    os.unlink(sys.argv[1])
+    sys.exit()
+signal.signal(signal.SIGTERM, leave)
+say('pid %d' % os.getpid())
+server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+server.bind(sys.argv[1])
+server.listen()
+while True:
+    peer, _ = server.accept()
+    peer.close()
+"""
+)
+
+
 def program(path: Path, text: str) -> str:
     """Write an executable Python program; returns its path."""
     path.write_text(text, "utf-8")

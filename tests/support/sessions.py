@@ -39,6 +39,7 @@ from media.speech.eou.http import RemoteDetector
 from media.speech.hub.wire import Heard
 from media.speech.service import Hearer
 from media.speech.voice import Samples
+from media.speechtimes import SpeechTimes
 from media.store import Memory
 from tests.support.callworld import Clock
 from tests.support.farend import HOST, FarEnd
@@ -466,8 +467,9 @@ async def house(sounds: Path, slots: int = 4) -> AsyncIterator[House]:
             spoken = SpeechCache(None, nothing)
             records = Records(settings.records, sounds / "recordings", "test")
             detector = RemoteDetector(allow_private=True)
+            times = SpeechTimes(lambda _: {"fake"})
             services = Services(
-                settings, engine, control, tts, detector, library, spoken, recorder, records, tasks
+                settings, engine, control, tts, times, detector, library, spoken, recorder, records, tasks
             )
             place = House(services, control, tts, far, Clock(asyncio.get_running_loop()))
             try:

@@ -209,7 +209,7 @@ class Hub:
 
     async def start(self) -> None:
         self._providers = Providers(self._catalogue, lambda trusted: aiohttp.ClientSession())
-        self._server = Server(self._providers)
+        self._server = Server(self._providers, self._settings.speech.stall_seconds)
         await self._server.start(self._settings.speech_socket)
 
     async def stop(self) -> None:

@@ -147,9 +147,9 @@ class System:
             raise AssertionError(f"held {within} s after the last call: {held}; before: {before}") from None
 
     async def held(self) -> dict[str, float]:
-        """Return the sessions, tasks and open files of control and media."""
+        """Return the sessions, tasks and open files of control (where it runs) and media."""
         metrics = await self.metrics()
-        return {name: metrics[name] for name in ALWAYS}
+        return {name: metrics[name] for name in ALWAYS if self.telephony or name in metrics}
 
     def processes(self) -> list[psutil.Process]:
         """Return every living process of this system."""

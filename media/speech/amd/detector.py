@@ -19,6 +19,8 @@ SPOKEN_MS = 150
 """Speech before a tone that shorter is no speech: the tone itself may be taken for it."""
 CERTAIN, LIKELY = 0.97, 0.7
 """Confidence where a tone decides; where a beep was all that was heard."""
+_ROUNDING = 1e-9
+"""By which log odds may miss a limit at the very moment for which it was computed."""
 
 
 class Result(StrEnum):
@@ -74,17 +76,17 @@ Finding = Verdict | Beep | GreetingEnd
 class Model:
     """Log odds that a machine speaks, and where they suffice to decide."""
 
-    bias: float = -0.35
-    speech: float = 0.76
+    bias: float = -0.34
+    speech: float = 0.75
     """For each second of speech."""
-    pause: float = 2.7
+    pause: float = 2.68
     """Taken off for each second of the pause that lasts."""
     machine_phrase: float = 5.0
     """For a phrase of machines; not fitted."""
     human_phrase: float = 2.0
     """Taken off for a phrase of people; not fitted."""
     machine: float = 1.8
-    """A machine from here on: 2.8 s of speech."""
+    """A machine from here on: 2.9 s of speech."""
     human: float = -2.7
     """A human from here down, in a pause: 1.0 s after 0.5 s of speech, 1.4 s after 2 s."""
 
@@ -199,9 +201,9 @@ class Detector:
             if late and self._beep is not None:
                 return [*self._verdict(Result.MACHINE, LIKELY, now, Name.BEEP), *self._end(Beep, self._beep)]
             return self._verdict(Result.UNKNOWN, 0.0, now) if late else []
-        if odds >= self._model.machine or (late and odds >= 0):
+        if odds >= self._model.machine - _ROUNDING or (late and odds >= 0):
             return self._verdict(Result.MACHINE, _probability(odds), now)
-        if late or (self._since is None and odds <= self._model.human):
+        if late or (self._since is None and odds <= self._model.human + _ROUNDING):
             return self._verdict(Result.HUMAN, _probability(-odds), now)
         return []
 
@@ -227,10 +229,10 @@ class Detector:
         """When time alone decides: by the speech or the pause that lasts."""
         if self._since is not None:
             seconds = (self._model.machine - self._fixed()) / self._model.speech
-            return self._since + math.floor(1000 * seconds) + 1
+            return self._since + max(0, math.floor(1000 * seconds)) + 1
         if self._silent is not None:
             seconds = (self._fixed() - self._model.human) / self._model.pause
-            return self._silent + math.floor(1000 * seconds) + 1
+            return self._silent + max(0, math.floor(1000 * seconds)) + 1
         return self._timeout
 
     @property

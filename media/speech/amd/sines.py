@@ -49,7 +49,9 @@ class Sine:
     frequency: float
     """Hz."""
     level: float
-    """dBm0."""
+    """dBm0, where it is loudest."""
+    average: float
+    """dBm0, on the average of its windows."""
 
     @property
     def duration(self) -> int:
@@ -129,7 +131,7 @@ class Sines:
         self._head: list[Hop] = []
         """The first windows of the tone that lasts; empty without one."""
         self._tail: deque[Hop] = deque(maxlen=_EDGES)
-        self._sum, self._count, self._loudest = 0.0, 0, _NONE
+        self._sum, self._levels, self._count, self._loudest = 0.0, 0.0, 0, _NONE
 
     def feed(self, hop: Hop) -> Sine | None:
         """The tone that has ended with this window: it was interrupted for too long, or another one began."""
@@ -140,7 +142,7 @@ class Sines:
             return None
         ended = self.lasting
         self._head.clear()
-        self._sum, self._count, self._loudest = 0.0, 0, _NONE
+        self._sum, self._levels, self._count, self._loudest = 0.0, 0.0, 0, _NONE
         if hop.frequency:
             self._add(hop)
         return ended
@@ -153,7 +155,8 @@ class Sines:
         edge, half = self._loudest - EDGE, HOP_MS // 2
         start = next((hop.time for hop in self._head if hop.level > edge), self._head[-1].time)
         end = next((hop.time for hop in reversed(self._tail) if hop.level > edge), self._tail[0].time)
-        return Sine(start - half, max(start, end) + half, self._sum / self._count, self._loudest)
+        frequency, average = self._sum / self._count, self._levels / self._count
+        return Sine(start - half, max(start, end) + half, frequency, self._loudest, average)
 
     def _continues(self, hop: Hop) -> bool:
         mean = self._sum / self._count if self._count else 0.0
@@ -164,5 +167,6 @@ class Sines:
             self._head.append(hop)
         self._tail.append(hop)
         self._sum += hop.frequency
+        self._levels += hop.level
         self._count += 1
         self._loudest = max(self._loudest, hop.level)

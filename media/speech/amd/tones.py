@@ -22,6 +22,8 @@ ALONE_MS = 150
 """A beep has no other tone nearer than this: tunes have."""
 NEIGHBOUR_MS = 60
 """Shorter tones do not count as such."""
+SWING = 4.0
+"""dB by which a beep may be louder than its average: the pulses of a creaking voice swing more."""
 DROP = 6.0
 """dB by which it is quieter behind a beep; behind a tone within speech or music it is not."""
 DROP_MS = 100
@@ -183,6 +185,8 @@ def _alone(sine: Sine) -> int:
 
 def _name(sine: Sine) -> Name | None:
     """What `sine` is if it is alone."""
+    if sine.level - sine.average > SWING:
+        return None
     if _within(sine.frequency, CNG_HZ) and _within(sine.duration, CNG_MS):
         return Name.CNG
     ringing = _within(sine.frequency, PROGRESS_HZ) and sine.duration >= PROGRESS_MS

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
+from functools import partial
 from typing import Any, TypeVar
 
 import aiohttp
@@ -29,24 +30,39 @@ async def duplex(
     become ProviderErrors that name `provider`.
     """
     sender = asyncio.create_task(_send(provider, send))
-    receiver: asyncio.Task[M] | None = None
     try:
         while True:
-            receiver = asyncio.create_task(_guard(provider, receive))
-            yield await _first(receiver, sender)
+            # Sending goes on, and other calls have their turn, also while message after message is there already.
+            await asyncio.sleep(0)
+            yield await _guard(provider, lambda: _unless_failed(sender, receive))
     finally:
-        await _end(sender, receiver)
+        await _end(sender)
 
 
-async def _first(receiver: asyncio.Task[M], sender: asyncio.Task[None]) -> M:
-    """What `receiver` has got. Raises what `sender` raised, when that is earlier."""
-    while not receiver.done():
-        if sender.done():
+async def _unless_failed(sender: asyncio.Task[None], receive: Callable[[], Coroutine[Any, Any, M]]) -> M:
+    """The result of `receive`. Raises what `sender` raises meanwhile, or has raised."""
+    if sender.done():
+        sender.result()
+        return await receive()
+    # No task to wait for beside the other one: one for each message costs more than all else that is done for it.
+    try:
+        async with asyncio.timeout(None) as limit:
+            interrupt = partial(_interrupt, limit)
+            sender.add_done_callback(interrupt)
+            try:
+                return await receive()
+            finally:
+                sender.remove_done_callback(interrupt)
+    except TimeoutError:
+        if limit.expired():
             sender.result()
-            await asyncio.wait({receiver})
-        else:
-            await asyncio.wait({receiver, sender}, return_when=asyncio.FIRST_COMPLETED)
-    return receiver.result()
+        raise
+
+
+def _interrupt(limit: asyncio.Timeout, sender: asyncio.Task[None]) -> None:
+    """End what `limit` limits, if `sender` has failed."""
+    if not sender.cancelled() and sender.exception() is not None:
+        limit.reschedule(0)
 
 
 async def _send(provider: str, send: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -65,9 +81,7 @@ async def _guard(provider: str, work: Callable[[], Coroutine[Any, Any, M]]) -> M
         raise failure(provider, error) from error
 
 
-async def _end(*tasks: asyncio.Task[Any] | None) -> None:
-    """Cancel `tasks` and wait until they have ended; what they raise is of no interest any more."""
-    left = [task for task in tasks if task is not None]
-    for task in left:
-        task.cancel()
-    await asyncio.gather(*left, return_exceptions=True)
+async def _end(task: asyncio.Task[None]) -> None:
+    """Cancel `task` and wait until it has ended; what it raises is of no interest any more."""
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -2,9 +2,11 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any
 
 from control.errors import ProviderError
+from control.models.config import is_plain
 from media.speech.asr.base import Heard
 from media.speech.local.host import Host
 
@@ -32,3 +34,19 @@ def number(
         message = f"{provider}: asr.extra.{name} must be a number from {least:g} to {most:g}"
         raise ProviderError(message, 400, retry=False)
     return value
+
+
+def model_folder(provider: str, models: Path, name: str | None) -> Path:
+    """The folder of the model `name` below `models`. Raises ProviderError: 400 when none is named, 404 without it."""
+    if not name:
+        raise ProviderError(
+            f"{provider}: no model is named: set asr.model to one in speech.models", 400, retry=False
+        )
+    parts = name.split("/")
+    folder = models.joinpath(*parts) if all(map(is_plain, parts)) else None
+    if folder is None or not folder.is_dir():
+        message = (
+            f"{provider}: there is no model {name[:60]!r} in speech.models: fetch it (`sidecall models`)"
+        )
+        raise ProviderError(message, 404, retry=False)
+    return folder

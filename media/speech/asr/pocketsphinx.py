@@ -30,6 +30,7 @@ class Pocketsphinx:
     about: ClassVar[About] = About(
         "on this machine, English: digits, yes/no and short menus (with `grammar`); poor without",
         package="pocketsphinx",
+        local=True,
     )
 
     def __init__(self, context: Context) -> None:  # noqa: ARG002

@@ -22,15 +22,15 @@ log = logging.getLogger(__name__)
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Serve workers until `stop` is set. Raises SetupError."""
     providers = Providers(Catalogue(settings), lambda trusted: session(settings, trusted=trusted))
-    server = Server(providers)
+    server = Server(providers, settings.speech.stall_seconds)
     try:
         _warm(providers)
         await server.start(settings.speech_socket)
         await stop.wait()
     finally:
+        settings.speech_socket.unlink(missing_ok=True)
         await server.close()
         await providers.close()
-        settings.speech_socket.unlink(missing_ok=True)
 
 
 def _warm(providers: Providers) -> None:

@@ -24,8 +24,11 @@ WAIT_SECONDS = 5.0
 """How long a request waits for a speech process that is being restarted."""
 DELAY = 0.1
 """Seconds between two tries to connect."""
-STUCK_BYTES = 8_000_000
-"""Audio that the speech process has not read; beyond that it is taken for dead."""
+STUCK_SECONDS = 10.0
+"""A speech process that reads nothing for so long is taken for dead."""
+STUCK_BYTES = 64_000_000
+"""So is one that has so much left to read: 10 s of 200 calls. Less must do, as after an outage of a provider, for then
+all calls of the worker begin anew at once, which keeps it even busier."""
 SAMPLE_RATES = (8000, 16_000)
 
 
@@ -300,6 +303,8 @@ class _Connection(asyncio.Protocol):
         self._decoder = wire.Decoder()
         self._transport: asyncio.WriteTransport | None = None
         self._out = bytearray()
+        self._written = 0
+        self._behind: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """It is open."""
@@ -316,9 +321,37 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         """It is closed."""
+        self.resume_writing()
         self._transport = None
         if not self.over.done():
             self.over.set_result(None)
+
+    def pause_writing(self) -> None:
+        """The speech process is behind with reading."""
+        self._behind = self._loop.call_later(STUCK_SECONDS, self._judge, self._read)
+
+    def resume_writing(self) -> None:
+        """It has read nearly all."""
+        if self._behind is not None:
+            self._behind.cancel()
+            self._behind = None
+
+    @property
+    def _read(self) -> int:
+        """Bytes that have gone to the speech process."""
+        waiting = 0 if self._transport is None else self._transport.get_write_buffer_size()
+        return self._written - waiting
+
+    def _judge(self, before: int) -> None:
+        """It has been behind for a while, at whose beginning `before` bytes had gone."""
+        if self._read > before:
+            self.pause_writing()
+        else:
+            self._leave(f"has read nothing for {STUCK_SECONDS:g} s")
+
+    def _leave(self, why: str) -> None:
+        log.error("the speech process %s; connecting again", why)
+        self.abort()
 
     def send(self, order: wire.Order) -> None:
         """Send with whatever else is sent in this moment. Raises SpeechError when it is too long."""
@@ -336,9 +369,9 @@ class _Connection(asyncio.Protocol):
         out, self._out = self._out, bytearray()
         if self._transport is not None:
             self._transport.write(out)
-            if self._transport.get_write_buffer_size() > STUCK_BYTES:
-                log.error("the speech process reads nothing any more")
-                self.abort()
+            self._written += len(out)
+            if (left := self._transport.get_write_buffer_size()) > STUCK_BYTES:
+                self._leave(f"has {left} bytes left to read")
 
 
 def _camel(field: str) -> str:

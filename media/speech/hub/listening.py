@@ -25,10 +25,10 @@ STEADY_SECONDS = 10.0
 """A connection that lasts so long, or brings a text, ends an outage."""
 TRIES = 2
 """Failures in a row at which a fallback takes over."""
-RESULT_SECONDS = 8.0
-"""Time for a first word after voice has ended; then the provider counts as stalled."""
 VOICE_SECONDS = 2.0
-"""Voice without any text that makes it so; less may have been no words."""
+"""Voice to which a provider owes some text; less may have been no words."""
+PAUSE_SECONDS = 2.0
+"""Voice after a shorter pause belongs to what was said before: the provider may wait for its end."""
 IDLE_SECONDS = 5.0
 """Providers close connections that bring no audio: after so long without, that is no fault."""
 QUIET_SECONDS = 10.0
@@ -39,11 +39,17 @@ Steps = Sequence[Step[Recogniser, TranscriptionOption]]
 
 
 class Listening:
-    """A request; `send` passes on what comes of it."""
+    """A request; `send` passes on what comes of it.
 
-    def __init__(self, order: wire.Listen, steps: Steps, send: Callable[[wire.Report], None]) -> None:
+    A provider from which no text comes for `stall_seconds` after VOICE_SECONDS of voice has stalled.
+    """
+
+    def __init__(
+        self, order: wire.Listen, steps: Steps, stall_seconds: float, send: Callable[[wire.Report], None]
+    ) -> None:
         self.request = order.request
         self._steps = steps
+        self._stall_seconds = stall_seconds
         self._send = send
         self._loop = asyncio.get_running_loop()
         self._tape = Tape(order.rate)
@@ -74,13 +80,16 @@ class Listening:
         """Voice begins, or has ended."""
         now = self._loop.time()
         if speaking:
+            if now - self._quiet_since < PAUSE_SECONDS:
+                self._patient()
             self._voice = self._voice or now
-            self._patient()
         elif self._voice is not None:
             self._unanswered += now - self._voice
             self._voice, self._quiet_since = None, now
-            if self._unanswered >= VOICE_SECONDS:
-                self._timer = self._loop.call_later(RESULT_SECONDS, self._stalled)
+            # An engine of ours that says nothing has understood nothing: it cannot be away.
+            remote = not self._steps[self._step].provider.about.local
+            if remote and self._unanswered >= VOICE_SECONDS and self._timer is None:
+                self._timer = self._loop.call_later(self._stall_seconds, self._stalled)
 
     def end(self) -> None:
         """No audio follows."""
@@ -126,7 +135,8 @@ class Listening:
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if not waiting.done():
                 raise ProviderError(
-                    f"{name}: it has understood nothing for {RESULT_SECONDS:g} s although somebody spoke", 408
+                    f"{name}: it has understood nothing for {self._stall_seconds:g} s although somebody spoke",
+                    408,
                 )
             return waiting.result()
         finally:
@@ -140,6 +150,9 @@ class Listening:
     ) -> None:
         self._recovered()
         self._unanswered = 0.0
+        if self._voice is not None:
+            # It may well be for what was said so far: only what is still said is owed.
+            self._voice = self._loop.time()
         self._patient()
         index = first + heard.index
         start, end = base + heard.start, min(base + heard.end, self._tape.length * 1000 // self._tape.rate)
@@ -165,7 +178,8 @@ class Listening:
 
     async def _next(self, error: ProviderError) -> bool:
         """Whether to connect again, after a while; else the request has failed."""
-        if self._loop.time() - self._heard_at > IDLE_SECONDS:
+        owes = self._stall.done() or self._unanswered >= VOICE_SECONDS
+        if not owes and self._loop.time() - self._heard_at > IDLE_SECONDS:
             # Nothing was sent, so nothing was lost: connect when somebody is heard again.
             return await self._tape.wait(self._tape.length)
         self._failures += 1

@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 import aiohttp
 
 from control.errors import ProviderError
-from media.api.options import SynthesisOption, TranscriptionOption
+from media.api.options import SynthesisOption, TranscriptionOption, for_any
 from media.speech.asr.base import Recogniser
 from media.speech.catalogue import Catalogue, Entry, Kind
 from media.speech.hub.wire import Offer, Ready
@@ -16,8 +16,6 @@ from media.speech.tts.base import Synthesiser
 
 ProviderT = TypeVar("ProviderT", Recogniser, Synthesiser)
 OptionT = TypeVar("OptionT", TranscriptionOption, SynthesisOption)
-_SHARED = ("language", "speed", "volume", "grammar", "gate", "start_when_answer")
-"""Fields of an option that mean the same to any provider: a fallback keeps them."""
 LONGEST = 3
 """Providers that are asked for one request, at most."""
 
@@ -76,8 +74,7 @@ class Providers:
             name = complete.option.fallback
             if name is None or name in {step.name for step in steps}:
                 break
-            kept = {field: getattr(option, field) for field in option.model_fields_set if field in _SHARED}
-            asked = type(option)(provider=name, **kept)
+            asked = for_any(option, provider=name)
         return steps
 
     def _provider(self, kind: Kind, name: str, *, trusted: bool) -> Any:

@@ -23,10 +23,11 @@ Work = Speaking | Listening
 
 
 class Server:
-    """All connections of workers."""
+    """All connections of workers; a provider that owes something for `stall_seconds` counts as stalled."""
 
-    def __init__(self, providers: Providers) -> None:
+    def __init__(self, providers: Providers, stall_seconds: float) -> None:
         self._providers = providers
+        self._stall_seconds = stall_seconds
         self._clients: set[_Client] = set()
         self._server: asyncio.Server | None = None
 
@@ -47,7 +48,7 @@ class Server:
             await client.close()
 
     def _client(self) -> "_Client":
-        client = _Client(self._providers, self._clients.discard)
+        client = _Client(self._providers, self._stall_seconds, self._clients.discard)
         self._clients.add(client)
         return client
 
@@ -55,8 +56,9 @@ class Server:
 class _Client(asyncio.Protocol):
     """One worker."""
 
-    def __init__(self, providers: Providers, gone: Callable[["_Client"], None]) -> None:
+    def __init__(self, providers: Providers, stall_seconds: float, gone: Callable[["_Client"], None]) -> None:
         self._providers = providers
+        self._stall_seconds = stall_seconds
         self._gone = gone
         self._loop = asyncio.get_running_loop()
         self._decoder = wire.Decoder()
@@ -99,6 +101,9 @@ class _Client(asyncio.Protocol):
 
     def _take(self, message: wire.Message) -> None:
         match message:
+            case wire.Audio() | wire.Text() | wire.Voice() | wire.End() | wire.Credit():
+                if (found := self._works.get(message.request)) is not None:
+                    _pass_on(message, found[0])
             case wire.Speak():
                 self._begin(message, self._speaking)
             case wire.Listen():
@@ -106,9 +111,6 @@ class _Client(asyncio.Protocol):
             case wire.Cancel(request):
                 if (found := self._works.pop(request, None)) is not None:
                     found[1].cancel()
-            case wire.Text() | wire.Audio() | wire.Voice() | wire.End() | wire.Credit():
-                if (found := self._works.get(message.request)) is not None:
-                    _pass_on(message, found[0])
             case _:
                 raise SpeechError(f"speech protocol: a worker sent {type(message).__name__}")
 
@@ -128,11 +130,11 @@ class _Client(asyncio.Protocol):
 
     def _speaking(self, order: wire.Speak) -> Speaking:
         option = SynthesisOption.model_validate(order.option)
-        return Speaking(order, self._providers.synthesisers(option), self._send)
+        return Speaking(order, self._providers.synthesisers(option), self._stall_seconds, self._send)
 
     def _listening(self, order: wire.Listen) -> Listening:
         option = TranscriptionOption.model_validate(order.option)
-        return Listening(order, self._providers.recognisers(option), self._send)
+        return Listening(order, self._providers.recognisers(option), self._stall_seconds, self._send)
 
     async def _carry_out(self, request: int, work: Coroutine[Any, Any, None]) -> None:
         try:

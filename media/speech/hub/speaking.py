@@ -19,8 +19,6 @@ from media.speech.voice import Samples
 
 log = logging.getLogger(__name__)
 
-SILENCE_SECONDS = 10.0
-"""A provider that owes audio and sends none for so long has stalled."""
 RETRY_SECONDS = 0.2
 LONGEST = 500
 """Characters that a provider is given at once; longer texts are cut after a sentence."""
@@ -79,13 +77,19 @@ class Texts:
 
 
 class Speaking:
-    """A request; `send` passes on what comes of it."""
+    """A request; `send` passes on what comes of it.
 
-    def __init__(self, order: wire.Speak, steps: Steps, send: Callable[[wire.Report], None]) -> None:
+    A provider that owes audio and sends none for `stall_seconds` has stalled.
+    """
+
+    def __init__(
+        self, order: wire.Speak, steps: Steps, stall_seconds: float, send: Callable[[wire.Report], None]
+    ) -> None:
         self.request = order.request
         self._rate = order.rate
         self._whole = order.text is not None
         self._steps = steps
+        self._stall_seconds = stall_seconds
         self._send = send
         self._texts = Texts(order.text)
         self._credit = order.credit
@@ -122,11 +126,17 @@ class Speaking:
                 self._send(wire.Done(self.request, step.name))
                 return
             if self._made or number + 1 == len(self._steps):
-                self._send(wire.Failed(self.request, str(error), error.code))
+                self._send(wire.Failed(self.request, f"{error}; {self._outcome(error)}", error.code))
                 return
             self._send(
                 wire.Trouble(self.request, f"{error}; {self._steps[number + 1].name} takes over", error.code)
             )
+
+    def _outcome(self, error: ProviderError) -> str:
+        """What becomes of the text when nobody else takes over."""
+        if self._made:
+            return "the rest of the text is not spoken"
+        return "the text is not spoken" + (": say it again, or set a fallback" if error.retry else "")
 
     async def _try(self, step: Step[Synthesiser, SynthesisOption]) -> ProviderError | None:
         """Speak with one provider, twice if it fails at first; what was wrong."""
@@ -167,11 +177,11 @@ class Speaking:
         waiting = asyncio.ensure_future(_next_of(pieces))
         try:
             while True:
-                await asyncio.wait({waiting}, timeout=SILENCE_SECONDS)
+                await asyncio.wait({waiting}, timeout=self._stall_seconds)
                 if waiting.done():
                     return waiting.result()
                 if self._texts.owed:
-                    raise ProviderError(f"{name}: no audio came for {SILENCE_SECONDS:g} s", 408)
+                    raise ProviderError(f"{name}: no audio came for {self._stall_seconds:g} s", 408)
         finally:
             if not waiting.done():
                 waiting.cancel()

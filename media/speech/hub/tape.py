@@ -19,7 +19,8 @@ class Tape:
         self.rate = rate
         self.ended = False
         """Whether nothing follows."""
-        self._limit = round(keep_seconds * rate)
+        self._limit = round(keep_seconds * rate) * 2
+        """Bytes."""
         self._samples = bytearray()
         self._origin = 0
         self._news = asyncio.Event()
@@ -38,7 +39,8 @@ class Tape:
         """Record s16le; how many samples that nobody answered for had to go."""
         self._samples += pcm
         self._news.set()
-        return self.settle(self.length - self._limit)
+        beyond = len(self._samples) - self._limit
+        return self.settle(self._origin + beyond // 2) if beyond > 0 else 0
 
     def settle(self, upto: int) -> int:
         """Nobody needs what is before sample `upto`; how many samples went."""
@@ -73,6 +75,7 @@ class Playback:
     def __init__(self, tape: Tape, rate: int) -> None:
         self.start = self.position = tape.origin
         self._tape = tape
+        self._most = round(PIECE_SECONDS * tape.rate)
         self._resampler = Resampler(tape.rate, rate) if rate != tape.rate else None
         self._over = False
 
@@ -85,16 +88,18 @@ class Playback:
         return self
 
     async def __anext__(self) -> bytes:
+        tape = self._tape
         while not self._over:
-            piece = await self._piece()
+            there = tape.length > self.position or await tape.wait(self.position)
+            piece = self._piece(there)
             if piece:
                 return piece
         raise StopAsyncIteration
 
-    async def _piece(self) -> bytes:
+    def _piece(self, there: bool) -> bytes:
+        """What comes next, or with nothing there what the resampler holds back."""
         tape = self._tape
-        there = await tape.wait(self.position)
-        pcm = tape.read(self.position, round(PIECE_SECONDS * tape.rate)) if there else b""
+        pcm = tape.read(self.position, self._most) if there else b""
         self.position = max(self.position, tape.origin) + len(pcm) // 2
         self._over = not there
         if self._resampler is None:

@@ -26,9 +26,10 @@ FAILED   speech  what went wrong; the request is over
 
 import json
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from enum import IntEnum
+from functools import partial
 from typing import Any
 
 from control.errors import SpeechError
@@ -209,7 +210,9 @@ Order = Speak | Text | Listen | Audio | Voice | End | Cancel | Credit
 Report = Ready | Chunk | Done | Heard | Trouble | Failed
 Message = Order | Report
 
-_OBJECTS: dict[Kind, type[Speak | Listen | Done | Heard | Trouble | Failed]] = {
+_Object = Speak | Listen | Done | Heard | Trouble | Failed
+
+_OBJECTS: dict[Kind, type[_Object]] = {
     Kind.SPEAK: Speak,
     Kind.LISTEN: Listen,
     Kind.DONE: Done,
@@ -283,31 +286,13 @@ class Decoder:
 
 def _message(kind: int, request: int, body: bytes) -> Message:
     try:
-        return _parse(Kind(kind), request, body)
+        return _PARSERS[kind](request, body)
     except (struct.error, ValueError, TypeError, KeyError) as error:
         raise SpeechError(f"speech protocol: a broken frame of kind {kind}, {len(body)} bytes") from error
 
 
-def _parse(kind: Kind, request: int, body: bytes) -> Message:
-    match kind:
-        case Kind.TEXT:
-            return Text(request, body.decode())
-        case Kind.AUDIO:
-            return Audio(request, _samples(body))
-        case Kind.VOICE:
-            return Voice(request, bool(body[0]) if len(body) == 1 else _bad())
-        case Kind.END:
-            return End(request)
-        case Kind.CANCEL:
-            return Cancel(request)
-        case Kind.CREDIT:
-            return Credit(request, *_CREDIT.unpack(body))
-        case Kind.CHUNK:
-            return Chunk(request, _samples(body))
-        case Kind.READY:
-            return _ready(**json.loads(body))
-        case _:
-            return _OBJECTS[kind](request=request, **json.loads(body))
+def _object(message: type[_Object], request: int, body: bytes) -> Message:
+    return message(request=request, **json.loads(body))
 
 
 def _ready(offers: list[dict[str, Any]], asr: str, tts: str) -> Ready:
@@ -321,3 +306,17 @@ def _samples(body: bytes) -> bytes:
 
 def _bad() -> Any:
     raise ValueError
+
+
+_PARSERS: dict[int, Callable[[int, bytes], Message]] = {
+    Kind.AUDIO: lambda request, body: Audio(request, _samples(body)),
+    Kind.CHUNK: lambda request, body: Chunk(request, _samples(body)),
+    Kind.TEXT: lambda request, body: Text(request, body.decode()),
+    Kind.VOICE: lambda request, body: Voice(request, bool(body[0]) if len(body) == 1 else _bad()),
+    Kind.END: lambda request, _: End(request),
+    Kind.CANCEL: lambda request, _: Cancel(request),
+    Kind.CREDIT: lambda request, body: Credit(request, *_CREDIT.unpack(body)),
+    Kind.READY: lambda _, body: _ready(**json.loads(body)),
+    **{kind: partial(_object, message) for kind, message in _OBJECTS.items()},
+}
+"""How the body of each kind becomes a message, given the request."""

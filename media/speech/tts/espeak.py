@@ -19,7 +19,9 @@ class Espeak:
     """
 
     name: ClassVar[str] = "espeak"
-    about: ClassVar[About] = About("espeak-ng, built in: about 130 languages, robotic, quick; needs nothing")
+    about: ClassVar[About] = About(
+        "espeak-ng, built in: about 130 languages, robotic, quick; needs nothing", local=True
+    )
     streams: ClassVar[bool] = False
 
     def __init__(self, context: Context) -> None:  # noqa: ARG002 it needs nothing

@@ -63,6 +63,7 @@ class Piper:
         "Piper, on this machine: natural voices; needs a voice (model) in speech.models, and a package (GPL-3.0)",
         package="piper",
         extra="piper",
+        local=True,
     )
     streams: ClassVar[bool] = False
 

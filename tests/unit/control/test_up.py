@@ -41,10 +41,13 @@ async def node(
 
 @pytest.fixture(autouse=True)
 def processes(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Replaces ``python -m control`` and ``python -m media``."""
+    """Replaces ``python -m`` control, media and media.speech.hub."""
     process = fakenode.program(tmp_path / "process", fakenode.PROCESS)
+    speech = fakenode.program(tmp_path / "speech", fakenode.SPEECH)
 
     def command(name: str, config: Path | None, *arguments: str) -> tuple[str, ...]:
+        if name == "media.speech.hub":
+            return (speech, str(settings.speech_socket))
         worker = int(arguments[1]) if arguments else 0
         if name == "control":
             return (process, name, str(settings.control.port), "0")
@@ -64,20 +67,20 @@ async def test_a_node_comes_up_and_leaves_nothing(settings: Settings) -> None:
         await screen.line("Sidecall is ready after")
         await screen.line(f"sip:bot@127.0.0.1:{settings.sip.port}")
         await screen.line(f"bot at ws://127.0.0.1:{settings.api.port}")
-        running = await pids(screen, "kamailio", "rtpengine", "control", "media")
+        running = await pids(screen, "kamailio", "rtpengine", "control", "speech", "media")
         assert settings.rpc_socket.is_socket()
     assert not any(map(alive, running))
     assert sorted(os.listdir(settings.run_dir)) == ["kamailio.cfg", "rtpengine.conf", "up.lock"]  # noqa: PTH208
     said_bye = [line.split()[0] for line in screen.lines() if line.endswith("| bye")]
     assert set(said_bye[:3]) == {"bot", "control", "media"}
-    assert set(said_bye[3:]) == {"kamailio", "rtpengine"}
+    assert set(said_bye[3:]) == {"kamailio", "rtpengine", "speech"}
     assert "everything has ended" in screen.lines()[-1]
 
 
-async def test_without_telephony_only_media_runs(settings: Settings) -> None:
+async def test_without_telephony_only_media_and_speech_run(settings: Settings) -> None:
     async with node(settings, signal.SIGINT, sip=False) as screen:
         await screen.line(f"ws://127.0.0.1:{settings.api.port}/call")
-    assert [line.split()[0] for line in screen.lines() if "| pid" in line] == ["media"]
+    assert {line.split()[0] for line in screen.lines() if "| pid" in line} == {"speech", "media"}
     assert os.listdir(settings.run_dir) == ["up.lock"]  # noqa: PTH208
 
 
@@ -86,6 +89,7 @@ async def test_sockets_that_were_left_behind_do_not_hinder(settings: Settings) -
     settings.rpc_socket.touch()
     left = settings.rpc_socket.with_suffix(".rpc.1234")
     left.touch()
+    settings.speech_socket.touch()
     async with node(settings, signal.SIGHUP, bot=False) as screen:
         assert not left.exists()
         assert "bot at" not in screen.getvalue()
@@ -107,11 +111,12 @@ def test_workers_are_numbered(settings: Settings) -> None:
         "kamailio",
         "rtpengine",
         "control",
+        "speech",
         "media.0",
         "media.1",
         "bot",
     ]
-    assert found[-1].after == ("media.0", "media.1")
+    assert found[-1].after == ("speech", "media.0", "media.1")
     assert not found[-1].required
 
 

@@ -1,6 +1,11 @@
+import json
+
 import pytest
 
+from control.errors import CommandError
+from media.api import commands
 from media.api.options import CallOption, SipOption, SynthesisOption, VadOption, overlay
+from media.commands.accept import Accept
 
 
 def test_only_given_keys_are_laid_over() -> None:
@@ -48,3 +53,33 @@ def test_no_repr_shows_secrets() -> None:
     )
     assert "hush" not in repr(option)
     assert "username='u'" in repr(option)
+
+
+@pytest.mark.parametrize(
+    "grammar", ["digits", ["yes", "no"], "#JSGF V1.0; grammar a; public <a> = yes | no;", None]
+)
+def test_a_grammar_is_a_name_phrases_or_jsgf(grammar: object) -> None:
+    command = commands.parse(json.dumps({"command": "accept", "option": {"asr": {"grammar": grammar}}}))
+    assert isinstance(command, Accept)
+    option = command.option
+    assert option is not None
+    assert option.asr is not None
+    assert option.asr.grammar == grammar
+
+
+@pytest.mark.parametrize(
+    ("grammar", "fault"),
+    [
+        (7, "must be text or a list of texts, got a number"),
+        (["yes", 7], "must be text or a list of texts, got a list with a number"),
+        (["yes", None], "must be text or a list of texts, got a list with null"),
+        ({"a": "b"}, "must be text or a list of texts, got an object"),
+        ("", "must have 1 to 65536 characters"),
+        ([], "must have 1 to 65536 characters"),
+        (["a" * 1025], "must have phrases of at most 1024 characters"),
+        ("a" * 65_537, "must have 1 to 65536 characters"),
+    ],
+)
+def test_what_is_no_grammar(grammar: object, fault: str) -> None:
+    with pytest.raises(CommandError, match=f'"option.asr.grammar" {fault}$'):
+        commands.parse(json.dumps({"command": "accept", "option": {"asr": {"grammar": grammar}}}))

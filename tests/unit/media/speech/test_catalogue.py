@@ -71,6 +71,12 @@ def test_the_operators_address_is_trusted() -> None:
         assert (asked.trusted, asked.option.secret_key) == (True, "ours")
 
 
+def test_an_address_means_nothing_to_what_runs_here() -> None:
+    made = Catalogue(Settings(), {})
+    option = SynthesisOption(provider="espeak", endpoint="https://bot.example.com")
+    assert made.complete(Kind.TTS, option).trusted
+
+
 def test_who_names_none_gets_the_default() -> None:
     assert catalogue().complete(Kind.ASR, TranscriptionOption()).name == "pocketsphinx"
 
@@ -108,6 +114,9 @@ def test_the_list_for_people_and_for_programs(tmp_path: Path, capsys: pytest.Cap
     states = {(each["kind"], each["name"]): each["state"] for each in listing.objects(made)}
     assert states[("tts", "gone")] == "missing"
     assert states[("asr", "one")] == "needs key"
+    assert {"needs": {"secret_key": "TEST_KEY"}, "reads": {"region": "TEST_REGION"}}.items() <= next(
+        iter(listing.objects(made))
+    ).items()
     config = tmp_path / "sidecall.toml"
     config.write_text('[providers.openai]\nsecret_key = "hush"\n')
     assert listing.main(["-c", str(config)]) == 0
@@ -116,3 +125,26 @@ def test_the_list_for_people_and_for_programs(tmp_path: Path, capsys: pytest.Cap
     assert "hush" not in shown
     assert listing.main(["-c", str(config), "--json"]) == 0
     assert "openai" in {each["name"] for each in json.loads(capsys.readouterr().out)}
+
+
+KEYLESS = About("a test", reads=(Need("secret_key", "TEST_KEY"),))
+
+
+@pytest.mark.parametrize(
+    ("environ", "settings", "state"),
+    [
+        ({}, {}, "needs key"),
+        ({"TEST_KEY": "k"}, {}, "ready"),
+        ({}, {"secret_key": "k"}, "ready"),
+        ({}, {"endpoint": "http://localhost:8000"}, "ready"),
+    ],
+)
+def test_a_key_that_only_the_vendor_wants(
+    environ: dict[str, str], settings: dict[str, str], state: str
+) -> None:
+    made = catalogue(environ, one=settings)
+    made.entries = {(Kind.ASR, "one"): Entry(Kind.ASR, "one", KEYLESS, None)}
+    (found,) = listing.objects(made)
+    assert (found["state"], found["missing"]) == (state, ["secret_key"] if state == "needs key" else [])
+    advice = "set secret_key in [providers.one], or TEST_KEY, unless its endpoint takes none"
+    assert (advice in "\n".join(listing.lines(made))) is (state == "needs key")

@@ -8,10 +8,12 @@ from media.speech.amd.detector import (
     CERTAIN,
     END_OF_GREETING_MS,
     LIKELY,
+    MODEL,
     Beep,
     Detector,
     Finding,
     GreetingEnd,
+    Model,
     Result,
     Verdict,
 )
@@ -23,8 +25,8 @@ TIMEOUT, WAIT = 4000, 30_000
 class Line:
     """A call: what happens at which ms, and what is found when."""
 
-    def __init__(self, timeout: int = TIMEOUT, beep: int = WAIT) -> None:
-        self.detector = Detector(timeout, beep)
+    def __init__(self, timeout: int = TIMEOUT, beep: int = WAIT, model: Model = MODEL) -> None:
+        self.detector = Detector(timeout, beep, model)
         self.found: list[tuple[int, Finding]] = []
 
     def until(self, now: int) -> "Line":
@@ -235,6 +237,32 @@ FACTS = st.one_of(
     st.tuples(st.sampled_from(list(Name)), st.integers(0, 2000)),
     st.tuples(st.sampled_from(["Hello?", "leave a message", "who is this"]), st.integers(0, 1)),
 )
+
+
+def hundredths(low: int, high: int) -> st.SearchStrategy[float]:
+    return st.integers(low, high).map(lambda number: number / 100)
+
+
+MODELS = st.builds(
+    Model,
+    bias=hundredths(-200, 200),
+    speech=hundredths(1, 300),
+    pause=hundredths(1, 500),
+    machine=hundredths(0, 400),
+    human=hundredths(-400, 0),
+)
+
+
+@given(MODELS, st.integers(0, 700))
+def test_a_limit_is_reached_when_it_is_due(model: Model, start: int) -> None:
+    """However its moment is rounded; `Line.until` sees to it."""
+    for end in (start + 300, 10_000):
+        Line(timeout=9000, model=model).say(start, end, padding=0).until(60_000)
+
+
+def test_a_limit_that_rounding_misses() -> None:
+    model = Model(bias=-0.34, speech=0.75, machine=2.0)
+    assert Line(model=model).say(608, 9000).until(60_000).verdict == (Result.MACHINE, 3728)
 
 
 @given(

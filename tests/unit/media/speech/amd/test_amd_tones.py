@@ -67,6 +67,13 @@ def test_a_beep_louder_in_its_middle() -> None:
     assert abs(beep.end - 700) <= NEAR
 
 
+def test_a_tone_in_pulses_is_no_beep() -> None:
+    """As of a creaking voice: each pulse fades, the next one follows before the tone is gone."""
+    time = np.arange(8 * 40) / 8000
+    pulse = 8000 * np.exp(-60 * time) * np.sin(2 * np.pi * 500 * time)
+    assert not heard(quiet(300), *[pulse.astype(np.int16)] * 3, tone({500: -40}, 8000, 150))
+
+
 @pytest.mark.parametrize("ms", [80, 2300, 10_000])
 def test_too_short_or_too_long_is_no_beep(ms: int) -> None:
     assert not heard(quiet(300), tone({1000: -12}, 8000, ms))

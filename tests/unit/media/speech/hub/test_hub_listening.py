@@ -9,6 +9,7 @@ import pytest
 from control.errors import ProviderError
 from media.api.options import TranscriptionOption
 from media.speech.hub import listening, wire
+from media.speech.hub.providers import Step
 from tests.support.speechhub import WORD, Ears, Script, counter, hub
 
 OPTION = TranscriptionOption(provider="counter")
@@ -129,11 +130,10 @@ async def test_an_option_that_cannot_be_followed(tmp_path: Path) -> None:
 async def test_a_provider_that_answers_voice_with_silence_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listening, "RESULT_SECONDS", 0.01)
     monkeypatch.setattr(listening, "VOICE_SECONDS", 0.0)
     script, ears = Script(), Ears()
     script.gate.clear()
-    async with hub(tmp_path, asr={"counter": counter(script)}) as place:
+    async with hub(tmp_path, {"speech": {"stall_seconds": 0.01}}, asr={"counter": counter(script)}) as place:
         work = place.client.listen(OPTION, 16_000, ears)
         work.voice(speaking=True)
         for piece in words(2):
@@ -146,6 +146,66 @@ async def test_a_provider_that_answers_voice_with_silence_is_left(
         assert ears.finals == ["1"]
         assert len(script.asked) == 2
         work.close()
+
+
+async def test_a_provider_that_stalls_is_left_when_nothing_is_heard_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listening, "VOICE_SECONDS", 0.0)
+    monkeypatch.setattr(listening, "IDLE_SECONDS", -1.0)
+    script, ears = Script(), Ears()
+    script.gate.clear()
+    async with hub(tmp_path, {"speech": {"stall_seconds": 0.01}}, asr={"counter": counter(script)}) as place:
+        work = place.client.listen(OPTION, 16_000, ears)
+        work.voice(speaking=True)
+        for piece in words(2):
+            work.audio(piece)
+        work.voice(speaking=False)
+        await ears.until(lambda: bool(ears.troubles))
+        script.gate.set()
+        await ears.until(lambda: bool(ears.finals))
+        assert ears.finals == ["1"]
+        work.close()
+
+
+async def test_a_caller_who_calls_again_does_not_hide_a_stall(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listening, "VOICE_SECONDS", 0.0)
+    monkeypatch.setattr(listening, "PAUSE_SECONDS", 0.0)
+    script, ears = Script(), Ears()
+    script.gate.clear()
+    async with hub(tmp_path, {"speech": {"stall_seconds": 0.01}}, asr={"counter": counter(script)}) as place:
+        work = place.client.listen(OPTION, 16_000, ears)
+        for speaking in (True, False, True):
+            work.voice(speaking=speaking)
+            for piece in words(1):
+                work.audio(piece)
+        await ears.until(lambda: bool(ears.troubles))
+        assert ears.troubles[0][1] == 408
+        work.close()
+
+
+async def test_only_voice_behind_the_last_text_is_owed_one() -> None:
+    script = Script()
+    heard = asyncio.Event()
+    step = Step(counter(script)(None), OPTION)
+    work = listening.Listening(wire.Listen(1, {}, 16_000), [step], 8.0, lambda _: heard.set())
+    task = asyncio.ensure_future(work.run())
+    work.voice(speaking=True)
+    assert work._voice is not None
+    work._voice -= listening.VOICE_SECONDS
+    for piece in words(1):
+        work.audio(piece)
+    await heard.wait()
+    work.voice(speaking=False)
+    assert work._timer is None
+    work.voice(speaking=True)
+    work._voice -= listening.VOICE_SECONDS
+    work.voice(speaking=False)
+    assert work._timer is not None
+    work.end()
+    await task
 
 
 async def test_a_connection_that_ends_while_nobody_is_heard_is_no_fault(
@@ -203,7 +263,7 @@ async def test_silence_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(listening, "KEPT_SECONDS", 0.1)
     steps: list[wire.Report] = []
     order = wire.Listen(1, {}, 16_000)
-    work = listening.Listening(order, [], steps.append)
+    work = listening.Listening(order, [], 8.0, steps.append)
     for piece in words(10):
         work.audio(piece)
     assert work._tape.length - work._tape.origin == WORD
