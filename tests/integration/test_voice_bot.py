@@ -60,7 +60,7 @@ async def shared_house(
     async with running_system(
         tmp_path_factory.mktemp("house"),
         sip={"address": spaces[0].outside},
-        routes=[{"callee": "^words$", "pool": "words"}],
+        routes=[{"callee": f"^{name}$", "pool": name} for name in (*SPEAKERS, "voice")],
     ) as system:
         yield House(system, spaces)
 
@@ -119,10 +119,10 @@ async def call(
     said = np.concatenate([part for sound in sounds for part in (gap, sound)])
     last = said.size - sounds[-1].size
     async with (
-        system.waiting_bot("words") as bot,
+        system.waiting_bot(speaker) as bot,
         baresip(space, folder, name=speaker, says=said) as phone,
     ):
-        await phone.dial(system.uri("words"))
+        await phone.dial(system.uri(speaker))
         await bot.event("incoming")
         option = {"asr": {"grammar": grammar}, "vad": {"silenceTimeout": QUIET}}
         await bot.send("accept", option=option)
@@ -221,12 +221,12 @@ async def conversation(house: House, folder: Path) -> AsyncIterator[Scene]:
     async with (
         baresip(house.spaces[0], folder) as phone,
         aiohttp.ClientSession() as http,
-        http.ws_connect(url, params={"route": "words"}) as socket,
+        http.ws_connect(url, params={"route": "voice"}) as socket,
     ):
         tapped = Socket(socket)
         bot = asyncio.create_task(voice.talk(cast("aiohttp.ClientWebSocketResponse", tapped)))
         try:
-            await phone.dial(house.system.uri("words"))
+            await phone.dial(house.system.uri("voice"))
             yield Scene(phone, tapped, folder)
             async with asyncio.timeout(SPOKEN_WITHIN):
                 await bot
