@@ -6,7 +6,8 @@ from media.speech.asr.sphinx.sound import Line
 
 
 def tone(level: float, count: int = 1600) -> sound.Samples:
-    return np.asarray(level * np.sqrt(2) * np.sin(np.arange(count) * 0.5), np.int16)
+    samples: sound.Samples = (level * np.sqrt(2) * np.sin(np.arange(count) * 0.5)).astype(np.int16)
+    return samples
 
 
 def test_levels_are_of_whole_frames_and_without_the_constant_part() -> None:

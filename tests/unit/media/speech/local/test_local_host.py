@@ -3,6 +3,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,12 @@ from tests.support.children import gone
 
 ECHO = "tests.support.echoengine:Echo"
 PATIENCE = 30
+
+
+@pytest.fixture(autouse=True)
+def _findable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine of the tests is in no installed package."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[5]))
 
 
 @asynccontextmanager
