@@ -46,7 +46,9 @@ class Echo(Engine):
         self._queue.append(Told(stream, {"pid": os.getpid(), "nice": os.nice(0)}))
 
     def data(self, stream: int, data: bytes) -> None:
-        parameters = self._streams[stream]
+        parameters = self._streams.get(stream)
+        if parameters is None:
+            return  # it has failed, which is not reported yet
         if "die" in parameters:
             os._exit(3)
         if "fail" in parameters:
@@ -56,11 +58,12 @@ class Echo(Engine):
         self._queue += [Data(stream, data)] * parameters.get("copies", 1)
 
     def finish(self, stream: int) -> None:
-        self._queue.append(Done(stream))
+        if stream in self._streams:
+            self._queue.append(Done(stream))
 
     def cancel(self, stream: int) -> None:
         self._queue = [report for report in self._queue if report.stream != stream]
-        del self._streams[stream]
+        self._streams.pop(stream, None)
 
     def hold(self, stream: int, *, held: bool) -> None:
         (self._held.add if held else self._held.discard)(stream)

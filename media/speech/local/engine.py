@@ -20,7 +20,8 @@ class Engine(ABC):
 
     The child calls `data`, `finish`, `cancel` and `hold` only for streams that are open: after `open`, and before
     `cancel` or a report of Done or Failed. After any of these, and after an order that raised ProviderError, the engine
-    must have forgotten the stream. Any other exception, and any from `step`, ends the child, and all its streams fail.
+    must have forgotten the stream; until the report is taken from `step`, orders may still come. Any other exception,
+    and any from `step`, ends the child, and all its streams fail.
     """
 
     @abstractmethod
