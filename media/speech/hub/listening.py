@@ -61,6 +61,8 @@ class Listening:
         """When voice began; None while there is none."""
         self._unanswered = 0.0
         """Seconds of voice since the last text."""
+        self._open = False
+        """Whether the last text was not final."""
         self._heard_at = self._quiet_since = self._loop.time()
         self._stall: asyncio.Future[None] = self._loop.create_future()
         self._timer: asyncio.TimerHandle | None = None
@@ -86,10 +88,7 @@ class Listening:
         elif self._voice is not None:
             self._unanswered += now - self._voice
             self._voice, self._quiet_since = None, now
-            # An engine of ours that says nothing has understood nothing: it cannot be away.
-            remote = not self._steps[self._step].provider.about.local
-            if remote and self._unanswered >= VOICE_SECONDS and self._timer is None:
-                self._timer = self._loop.call_later(self._stall_seconds, self._stalled)
+            self._expect()
 
     def end(self) -> None:
         """No audio follows."""
@@ -173,12 +172,14 @@ class Listening:
                 model=step.option.model,
             )
         )
+        self._open = not heard.final
+        self._expect()
 
     # When a connection is lost
 
     async def _next(self, error: ProviderError) -> bool:
         """Whether to connect again, after a while; else the request has failed."""
-        owes = self._stall.done() or self._unanswered >= VOICE_SECONDS
+        owes = self._stall.done() or self._open or self._unanswered >= VOICE_SECONDS
         if not owes and self._loop.time() - self._heard_at > IDLE_SECONDS:
             # Nothing was sent, so nothing was lost: connect when somebody is heard again.
             return await self._tape.wait(self._tape.length)
@@ -209,9 +210,18 @@ class Listening:
 
     # When nothing comes back
 
+    def _expect(self) -> None:
+        """In silence, wait for what the provider owes: a text for voice, or a final one."""
+        # An engine of ours that says nothing has understood nothing: it cannot be away.
+        remote = not self._steps[self._step].provider.about.local if self._steps else False
+        owed = self._open or self._unanswered >= VOICE_SECONDS
+        if remote and owed and self._voice is None and self._timer is None:
+            self._timer = self._loop.call_later(self._stall_seconds, self._stalled)
+
     def _stalled(self) -> None:
         self._timer = None
         self._unanswered = 0.0
+        self._open = False
         if not self._stall.done():
             self._stall.set_result(None)
 

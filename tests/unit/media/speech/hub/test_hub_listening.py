@@ -199,10 +199,11 @@ async def test_only_voice_behind_the_last_text_is_owed_one() -> None:
         work.audio(piece)
     await heard.wait()
     work.voice(speaking=False)
-    assert work._timer is None
+    assert work._unanswered < listening.VOICE_SECONDS
     work.voice(speaking=True)
     work._voice -= listening.VOICE_SECONDS
     work.voice(speaking=False)
+    assert work._unanswered >= listening.VOICE_SECONDS
     assert work._timer is not None
     work.end()
     await task
@@ -267,3 +268,16 @@ async def test_silence_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     for piece in words(10):
         work.audio(piece)
     assert work._tape.length - work._tape.origin == WORD
+
+
+async def test_a_text_that_is_never_final_is_a_stall(tmp_path: Path) -> None:
+    script, ears = Script(), Ears()
+    settings = {"speech": {"stall_seconds": 0.01}}
+    async with hub(tmp_path, settings, asr={"counter": counter(script)}) as place:
+        work = place.client.listen(OPTION, 16_000, ears)
+        for piece in words(1):
+            work.audio(piece)
+        await ears.until(lambda: bool(ears.troubles))
+        assert ears.finals == []
+        assert "it has understood nothing" in ears.troubles[0][0]
+        work.close()
