@@ -71,6 +71,7 @@ class Ear:
 
     frame_ms: ClassVar[int] = 20
     """Audio is loud or quiet in pieces of so many ms."""
+    quiet_ms: ClassVar[int] = QUIET_MS
 
     def __init__(self, rate: int = 16_000) -> None:
         self._frame = rate * self.frame_ms // 1000
@@ -112,7 +113,7 @@ class Ear:
                 self._told = due[-1]
                 text = " ".join(words[: self._told])
                 return [Said(self._index, text, self._start, self._ms, final=False)]
-        elif self._start is not None and self._ms - self._loud >= QUIET_MS:
+        elif self._start is not None and self._ms - self._loud >= self.quiet_ms:
             return [self._final()]
         return []
 
