@@ -3,9 +3,7 @@
 import asyncio
 import itertools
 import logging
-from collections.abc import Callable
 from pathlib import Path
-from typing import Self, cast
 
 import numpy as np
 
@@ -14,104 +12,18 @@ from control.tasks import Tasks
 from media.api.options import Provider as Option
 from media.api.options import SynthesisOption, TranscriptionOption
 from media.speech.hub import wire
+from media.speech.hub.connection import Connection
+from media.speech.hub.requests import CREDIT_SECONDS, Recognition, Synthesis
 from media.speech.service import Hearer
-from media.speech.voice import Samples, Word
+from media.speech.voice import Word
 
 log = logging.getLogger(__name__)
 
-CREDIT_SECONDS = 5
 WAIT_SECONDS = 5.0
 """How long a request waits for a speech process that is being restarted."""
 DELAY = 0.1
 """Seconds between two tries to connect."""
-STUCK_SECONDS = 10.0
-"""A speech process that reads nothing for so long is taken for dead."""
-STUCK_BYTES = 64_000_000
-"""So is one that has so much left to read: 10 s of 200 calls. Less must do, as after an outage of a provider, for then
-all calls of the worker begin anew at once, which keeps it even busier."""
 SAMPLE_RATES = (8000, 16_000)
-
-
-class Synthesis:
-    """The audio of one text: an async iterator of chunks. Close it unless it was read to its end.
-
-    Iterating raises SpeechError when the text cannot be spoken.
-    """
-
-    def __init__(self, client: "SpeechHub", request: int, rate: int) -> None:
-        self.request = request
-        self.trouble: Callable[[str, int], None] = _nobody
-        """Told (message, code) of what went wrong and was mended."""
-        self.provider: str | None = None
-        """Who has spoken, once it is done."""
-        self._client = client
-        self._refill = CREDIT_SECONDS * rate // 2
-        self._taken = 0
-        self._chunks: asyncio.Queue[Samples | Word | SpeechError | None] = asyncio.Queue()
-        self._over = False
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Samples | Word:
-        if self._over:
-            raise StopAsyncIteration
-        item = await self._chunks.get()
-        if isinstance(item, np.ndarray):
-            self._take(item.size)
-            return item
-        if isinstance(item, Word):
-            return item
-        self._over = True
-        if item is None:
-            raise StopAsyncIteration
-        raise item
-
-    def _take(self, samples: int) -> None:
-        self._taken += samples
-        if self._taken >= self._refill:
-            self._client.send(wire.Credit(self.request, self._taken))
-            self._taken = 0
-
-    def feed(self, text: str) -> None:
-        """A part of a text that is streamed."""
-        self._client.send(wire.Text(self.request, text))
-
-    def end(self) -> None:
-        """No part follows."""
-        self._client.send(wire.End(self.request))
-
-    async def aclose(self) -> None:
-        """Want no more."""
-        if not self._over:
-            self._over = True
-            self._client.cancel(self.request)
-            self._chunks.put_nowait(None)
-
-    def put(self, item: Samples | Word | SpeechError | None) -> None:
-        """From the client: a chunk, when a word is spoken, why there will be no more, or None at the end."""
-        self._chunks.put_nowait(item)
-
-
-class Recognition:
-    """Audio of one track on its way to a recogniser."""
-
-    def __init__(self, client: "SpeechHub", request: int, hearer: Hearer) -> None:
-        self.request = request
-        self.hearer = hearer
-        self._client = client
-
-    def audio(self, pcm: bytes) -> None:
-        """More audio: s16le."""
-        self._client.send(wire.Audio(self.request, pcm))
-
-    def voice(self, *, speaking: bool) -> None:
-        """The engine hears voice begin, or that it has ended."""
-        self._client.send(wire.Voice(self.request, speaking))
-
-    def close(self) -> None:
-        """Want no more."""
-        self._client.cancel(self.request)
 
 
 class SpeechHub:
@@ -125,7 +37,7 @@ class SpeechHub:
         """Orders that wait for a connection."""
         self._offers: dict[tuple[str, str], wire.Offer] = {}
         self._defaults = {"asr": "", "tts": ""}
-        self._connection: _Connection | None = None
+        self._connection: Connection | None = None
         self._ready = asyncio.Event()
         self._tasks = Tasks("speech client")
 
@@ -231,7 +143,7 @@ class SpeechHub:
         while True:
             try:
                 _, connection = await loop.create_unix_connection(
-                    lambda: _Connection(self._take), str(self._path)
+                    lambda: Connection(self._take), str(self._path)
                 )
             except OSError:
                 await asyncio.sleep(DELAY)
@@ -243,7 +155,7 @@ class SpeechHub:
             self._connection = None
             self._lost("the speech process was lost and is being restarted")
 
-    def _take(self, connection: "_Connection", report: wire.Message) -> None:
+    def _take(self, connection: "Connection", report: wire.Message) -> None:
         match report:
             case wire.Ready(offers, asr, tts):
                 self._offers = {(offer.kind, offer.name): offer for offer in offers}
@@ -298,92 +210,6 @@ class SpeechHub:
                 work.hearer.lost(reason)
 
 
-class _Connection(asyncio.Protocol):
-    """A connection to a speech process."""
-
-    def __init__(self, take: Callable[["_Connection", wire.Message], None]) -> None:
-        self._take = take
-        self._loop = asyncio.get_running_loop()
-        self.over: asyncio.Future[None] = self._loop.create_future()
-        self._decoder = wire.Decoder()
-        self._transport: asyncio.WriteTransport | None = None
-        self._out = bytearray()
-        self._written = 0
-        self._behind: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """It is open."""
-        self._transport = cast(asyncio.WriteTransport, transport)
-
-    def data_received(self, data: bytes) -> None:
-        """Reports came."""
-        try:
-            for message in self._decoder.feed(data):
-                self._take(self, message)
-        except SpeechError as error:
-            log.error("%s; connecting again", error)
-            self.abort()
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
-        """It is closed."""
-        self.resume_writing()
-        self._transport = None
-        if not self.over.done():
-            self.over.set_result(None)
-
-    def pause_writing(self) -> None:
-        """The speech process is behind with reading."""
-        self._behind = self._loop.call_later(STUCK_SECONDS, self._judge, self._read)
-
-    def resume_writing(self) -> None:
-        """It has read nearly all."""
-        if self._behind is not None:
-            self._behind.cancel()
-            self._behind = None
-
-    @property
-    def _read(self) -> int:
-        """Bytes that have gone to the speech process."""
-        waiting = 0 if self._transport is None else self._transport.get_write_buffer_size()
-        return self._written - waiting
-
-    def _judge(self, before: int) -> None:
-        """It has been behind for a while, at whose beginning `before` bytes had gone."""
-        if self._read > before:
-            self.pause_writing()
-        else:
-            self._leave(f"has read nothing for {STUCK_SECONDS:g} s")
-
-    def _leave(self, why: str) -> None:
-        log.error("the speech process %s; connecting again", why)
-        self.abort()
-
-    def send(self, order: wire.Order) -> None:
-        """Send with whatever else is sent in this moment. Raises SpeechError when it is too long."""
-        frame = wire.encode(order)
-        if not self._out:
-            self._loop.call_soon(self._flush)
-        self._out += frame
-
-    def abort(self) -> None:
-        """Leave at once."""
-        if self._transport is not None:
-            self._transport.abort()
-
-    def _flush(self) -> None:
-        out, self._out = self._out, bytearray()
-        if self._transport is not None:
-            self._transport.write(out)
-            self._written += len(out)
-            if (left := self._transport.get_write_buffer_size()) > STUCK_BYTES:
-                self._leave(f"has {left} bytes left to read")
-
-
 def _camel(field: str) -> str:
     first, *rest = field.split("_")
     return first + "".join(map(str.title, rest))
-
-
-def _nobody(message: str, code: int) -> None:
-    """Nobody is told."""
-    log.info("%s (%d)", message, code)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from media.api.options import TranscriptionOption
-from media.speech.hub import client, wire
+from media.speech.hub import connection as module
+from media.speech.hub import wire
 from media.speech.hub.client import SpeechHub
 
 MUCH = bytes(4_000_000)
@@ -76,7 +77,7 @@ async def connected(folder: Path) -> AsyncIterator[tuple[Speech, SpeechHub]]:
 async def test_a_stuck_speech_process_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str
 ) -> None:
-    monkeypatch.setattr(client, limit, 0)
+    monkeypatch.setattr(module, limit, 0)
     async with connected(tmp_path) as (_, hub):
         ear = Ear()
         hub.listen(TranscriptionOption(), 16_000, ear).audio(MUCH)
@@ -115,8 +116,8 @@ class Wire(asyncio.Transport):
 
 
 async def test_one_that_reads_slowly_is_left_when_it_stops(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "STUCK_SECONDS", 0)
-    far, connection = Wire(), client._Connection(lambda *_: None)
+    monkeypatch.setattr(module, "STUCK_SECONDS", 0)
+    far, connection = Wire(), module.Connection(lambda *_: None)
     connection.connection_made(far)
     connection.send(wire.Audio(1, bytes(100)))
     await asyncio.sleep(0)

@@ -8,8 +8,8 @@ import pytest
 from control.errors import ProviderError, SpeechError
 from media.api.options import SynthesisOption
 from media.speech.hub import speaking, wire
-from media.speech.hub.client import Synthesis
 from media.speech.hub.providers import Step
+from media.speech.hub.requests import Synthesis
 from media.speech.voice import Samples, Word
 from tests.support.speechhub import Script, hub, spelled, speller
 
