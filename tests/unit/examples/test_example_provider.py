@@ -14,6 +14,7 @@ from control.config import Settings
 from control.errors import SpeechError
 from media.api.options import SynthesisOption, TranscriptionOption
 from media.speech.catalogue import Catalogue, Kind
+from media.speech.voice import Word
 from tests.support.speechhub import Ears, hub
 
 PACKAGE = Path(__file__).parents[3] / "examples" / "provider"
@@ -75,7 +76,11 @@ async def test_it_speaks(tmp_path: Path, rate: int) -> None:
         work.feed("a b")
         work.feed("c")
         work.end()
-        samples = np.concatenate([chunk async for chunk in work])
+        pieces = [piece async for piece in work]
+        samples = np.concatenate([piece for piece in pieces if not isinstance(piece, Word)])
+        words = [piece for piece in pieces if isinstance(piece, Word)]
+        assert [word.at for word in words] == sorted(word.at for word in words)
+        assert words
     assert samples.size == 4 * rate * 80 // 1000
     beeps = samples.reshape(4, -1)
     assert [bool(np.any(beep)) for beep in beeps] == [True, False, True, True]
