@@ -19,7 +19,7 @@ _MIDDLE, _MIDDLE_OF_LOOP, _WIDTH = -0.0028, -0.0032, 0.0004
 """Scores of a frame: where confidence is 0.5, for a choice and for a grammar that repeats, and how steep it is there.
 Chosen so that nearly all words of the grammar lie above (see bench/recognition.py)."""
 
-COVERED, COVERED_SO_FAR = 0.35, 0.3
+COVERED, COVERED_SO_FAR = 0.25, 0.2
 """Share of what was loud that the words of a grammar must take up: noise and other words leave much of it. On a quiet
 line a breath before a word is loud, too: short words take up as little as 0.36 of that."""
 
